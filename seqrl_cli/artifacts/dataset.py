@@ -38,11 +38,11 @@ class DatasetRef:
     """A dataset that a user named; its file need not exist yet.
 
     Attributes:
-        id: its name; a user's file becomes ``local/<stem>``.
+        id: id of the dataset; that of a user's file is ``local/<stem>``.
         spec: source, environment, reference scores.
-        folder: its folder in the run directory.
+        folder: the dataset's folder in the run directory.
         store: the run directory, with its network access.
-        file: its ``dataset.h5``.
+        file: the dataset's ``dataset.h5``.
         suite: what the user typed, if a suite was part of it; it names the folder of several datasets.
     """
 
@@ -202,7 +202,7 @@ class DatasetRef:
         return stored_size(self.folder.dataset, self.spec.observation_size)
 
     def load_whole(self) -> Episodes:
-        """As :meth:`load_episodes`, with all observation dimensions."""
+        """Load the episodes as :meth:`load_episodes` does, with all observation dimensions."""
         return self.load_episodes(whole=True)
 
     def inspect(self, console: Console) -> tuple[Episodes, dict[str, Scalar]]:
@@ -224,7 +224,7 @@ class DatasetRef:
 
     @property
     def readable_path(self) -> Path | None:
-        """Its file in the run directory, else the user's own, else None."""
+        """Path of the file in the run directory, else of the user's own file, else None."""
         return self.folder.dataset if self.exists else self.spec.path
 
     @property
@@ -245,7 +245,7 @@ class DatasetRef:
         return str(self.readable_path or self.folder.dataset)
 
     def load_readable(self, *, images: bool) -> Episodes:
-        """As :meth:`load_episodes`, for models.
+        """Load the episodes as :meth:`load_episodes` does, for models.
 
         Args:
             images: whether the models read images.

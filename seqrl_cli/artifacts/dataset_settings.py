@@ -55,8 +55,8 @@ def check_made_with(spec: DatasetSpec, path: Path, stated: Mapping[str, object],
 
     Args:
         spec: the dataset.
-        path: its file in the run directory.
-        stated: that file's attributes.
+        path: path of the dataset's file in the run directory.
+        stated: the attributes of that file.
         data: what the user says.
 
     Raises:

@@ -39,8 +39,8 @@ class DatasetFacts:
         reference_scores: returns that score 0 and 1.
         observation_slice: how many dimensions of longer observations were kept when it was made.
         step_limit: most steps of an episode in its environment; absent in datasets of older versions.
-        action_bounds: finite, float64; absent in datasets of older versions.
-        spaces: of its arrays, with the bounds of its environment; absent in datasets of older versions.
+        action_bounds: finite bounds of the actions, float64; absent in datasets of older versions.
+        spaces: spaces of its arrays, with the bounds of its environment; absent in datasets of older versions.
         episodes_sha256: hash of its arrays, :meth:`Episodes.fingerprint`; absent in datasets of older versions.
         attributes: all stated facts, by name.
     """
@@ -153,7 +153,7 @@ def state_also(file: DatasetFile, episodes: Episodes, **facts: Scalar) -> None:
     Args:
         file: the dataset.
         episodes: what it contains.
-        facts: by name.
+        facts: the facts by name.
     """
     changed = file.path.stat().st_mtime_ns
     write_d4rl(file.path, episodes, {**file.read().attributes, **facts})
@@ -181,7 +181,7 @@ def finite_bounds(actions: np.ndarray, box: ActionBounds | None) -> ActionBounds
     """The bounds between which a policy's actions lie: the environment's, and the data's range where it has none.
 
     Args:
-        actions: (transitions, action_dim) of the data.
+        actions: the data's actions, (transitions, action_dim).
         box: the environment's bounds, (action_dim,) each, perhaps infinite; None: unknown.
 
     Returns:

@@ -69,7 +69,7 @@ class Family(Protocol):
             config: the run's configuration.
             data: data from ``ensure``, ``current`` or ``placeholder``.
             step_limit: most steps of an episode in its environment.
-            device: where to put the model.
+            device: the device to put the model on.
 
         Raises:
             SeqrlError: the configuration makes no model, or the dataset has no window.
@@ -83,7 +83,7 @@ class Family(Protocol):
         """
 
     def prepare_from(self, base: Any, config: Config, data: Any, step_limit: int) -> TrainJob:
-        """As :meth:`prepare`, with a trained model in place of a new one.
+        """Make the job that :meth:`prepare` makes, but with a trained model in place of a new one.
 
         Raises:
             SeqrlError: the dataset has no window.
@@ -106,7 +106,7 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, Family] = {"planner": TokenFamily(), "policy": PolicyFamily(), "multi-task": MultiTaskFamily()}
-"""By the name of the kind."""
+"""The families by the name of their kind."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class LoadedRun:
 
     Attributes:
         trained: the run; the adapter is in use.
-        adapters: None if it has none.
+        adapters: the adapters in use; None if the run has none.
     """
 
     trained: TrainedRun
@@ -137,7 +137,7 @@ def load_trained(
 
     Args:
         run: the run.
-        device: where to put the model.
+        device: the device to put the model on.
         checkpoint: updates of the checkpoint; None = the newest whole one.
         on_warning: called with a message for each damaged checkpoint that is skipped.
 
@@ -154,7 +154,7 @@ def load_adapted(
     checkpoint: int | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> LoadedRun:
-    """As :func:`load_trained`; a fine-tuned run is its base model with what was learned.
+    """Load a run as :func:`load_trained` does; a fine-tuned run is its base model with what was learned.
 
     Raises:
         SeqrlError: likewise, or the base model is gone or another one.
@@ -177,7 +177,7 @@ def load_merged(
     checkpoint: int | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> TrainedRun:
-    """As :func:`load_trained`; an adapter becomes part of the model's own weights.
+    """Load a run as :func:`load_trained` does; an adapter becomes part of the model's own weights.
 
     Raises:
         SeqrlError: likewise, or the adapter cannot be merged.

@@ -50,9 +50,9 @@ def adapt(model: nn.Module, settings: FinetuneConfig, seed: int) -> AdapterSet |
     """Prepare a model for a fine-tuning: afterwards exactly what learns needs gradients, and the adapter is in use.
 
     Args:
-        model: changed in place; without adapters.
+        model: the model, without adapters; changed in place.
         settings: what learns.
-        seed: of the adapter's initial weights.
+        seed: seed of the adapter's initial weights.
 
     Returns:
         The adapter, if there is one.

@@ -52,7 +52,7 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
 
 
 def _resolve(store: RunStore, dataset: str) -> DatasetSpec:
-    """As :func:`resolve`, but a dataset that has runs and no file any more is missing rather than unknown."""
+    """Resolve a name as :func:`resolve` does; a dataset that has runs but no file any more is missing, not unknown."""
     try:
         return resolve(dataset)
     except UsageError as error:

@@ -79,9 +79,9 @@ class _Job:
 
     Attributes:
         part: the dataset.
-        process: makes it.
-        connection: it tells here how far it is.
-        share: how far, between 0 and 1.
+        process: the process that makes the dataset.
+        connection: the connection on which the process tells how far it is.
+        share: fraction that is done, between 0 and 1.
         error: what it failed with.
         is_done: whether it has told how it ended.
     """
@@ -164,7 +164,7 @@ class _DistantConsole(Console):
     """The console of a process that makes one dataset: warnings and progress go to the parent.
 
     Args:
-        connection: to the parent.
+        connection: the connection to the parent.
     """
 
     def __init__(self, connection: Connection) -> None:

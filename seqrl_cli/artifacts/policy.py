@@ -32,7 +32,7 @@ class TrainedPolicy:
     """A run's policy, ready for use; see :class:`~seqrl_cli.artifacts.trained_run.TrainedRun`.
 
     Attributes:
-        model: on its device, in evaluation mode.
+        model: the policy, on its device, in evaluation mode.
         step: the checkpoint's updates.
         config: the run's configuration.
         record: the run's record.
@@ -105,7 +105,7 @@ def make_policy(config: Config, data: PolicyData, step_limit: int) -> Policy:
     """A policy with fresh weights, drawn from the run's seed.
 
     Args:
-        config: the run's.
+        config: the run's configuration.
         data: the training data.
         step_limit: most steps of an episode in the environment; longer episodes in the data count, too.
 
@@ -140,7 +140,7 @@ def load_policy(
 
     Args:
         run: the run.
-        device: where to put the policy.
+        device: the device to put the policy on.
         checkpoint: updates of the checkpoint; None = the newest whole one.
         on_warning: called with a message for each damaged checkpoint that is skipped.
 
@@ -159,7 +159,7 @@ def restore_policy(config: Config, weights: Mapping[str, Tensor], source: object
     Args:
         config: the run's configuration.
         weights: the policy's state dict.
-        source: where they come from, for errors.
+        source: where the weights come from, for errors.
 
     Raises:
         SeqrlError: they are another architecture's, or do not fit the configuration.

@@ -20,8 +20,8 @@ class PolicyData:
     Attributes:
         episodes: the data.
         env_id: gymnasium id of its environment; None if unknown.
-        action_bounds: (low, high) of the actions, (action_dim,) each: the environment's box, or the range of the data;
-            None if actions are discrete.
+        action_bounds: bounds (low, high) of the actions, (action_dim,) each: the environment's box, or the range of the
+            data; None if actions are discrete.
     """
 
     episodes: Episodes

@@ -82,7 +82,7 @@ def take_references(
 
     Args:
         spec: the dataset.
-        file: its ``dataset.h5``.
+        file: the dataset's ``dataset.h5``.
         data: what the user says.
         load: reads its episodes.
         console: gets one line.

@@ -32,8 +32,8 @@ class Sizes:
     """How large a dataset is, or will be.
 
     Attributes:
-        transitions: rows; None if unknown until the dataset exists.
-        spaces: observations and actions; None likewise.
+        transitions: number of rows; None if unknown until the dataset exists.
+        spaces: spaces of observations and actions; None likewise.
         counted: whether the numbers were counted in the data rather than estimated.
     """
 

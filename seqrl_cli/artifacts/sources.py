@@ -46,7 +46,7 @@ def load_source(
     """Load a dataset's episodes and the attributes to store with them.
 
     Args:
-        spec: which dataset.
+        spec: the dataset.
         folder: the dataset's folder, which may contain an unfinished download.
         data: size and seed of a simulated dataset, environment and meaning of a file.
         console: shows progress.
@@ -194,7 +194,7 @@ def inspect_user_file(
 
     Args:
         spec: the dataset.
-        path: its file.
+        path: path of the user's file.
         env_id: gymnasium id of its environment, if it states one.
         console: gets one note and the warnings.
 

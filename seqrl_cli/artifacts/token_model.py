@@ -24,7 +24,7 @@ class TrainedModel:
     """A run's model of tokens, ready for use; see :class:`~seqrl_cli.artifacts.trained_run.TrainedRun`.
 
     Attributes:
-        model: on its device, in evaluation mode.
+        model: the model, on its device, in evaluation mode.
         step: the checkpoint's updates.
         tokens: the tokens it was trained on, with their bin edges; of an imported model the bin edges alone.
         config: the run's configuration.
@@ -75,7 +75,7 @@ def load_model(
 
     Args:
         run: the run.
-        device: where to put the model.
+        device: the device to put the model on.
         checkpoint: updates of the checkpoint; None = the newest whole one.
         on_warning: called with a message for each damaged checkpoint that is skipped.
 

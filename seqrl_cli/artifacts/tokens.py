@@ -1,4 +1,4 @@
-"""From ``dataset.h5`` to ``tokens.h5``."""
+"""Makes ``tokens.h5`` from ``dataset.h5``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def tokens_like(known: TokenizedDataset, dataset: DatasetRef) -> TokenizedDatase
 
     Args:
         known: the tokens that the model was trained on.
-        dataset: of observations and actions of the same sizes.
+        dataset: a dataset whose observations and actions have the same sizes.
     """
     return tokenize(
         dataset.load_readable(images=False),

@@ -44,7 +44,7 @@ class TrainJob:
     """Everything that the loop needs, made from a request.
 
     Attributes:
-        model: on its device, with fresh weights.
+        model: the model to train, on its device.
         train: windows to train on.
         validation: held-out windows; None when there are none.
         settings: how to train.
@@ -92,8 +92,8 @@ def require_training_memory(job: TrainJob, config: Config, processes: int = 1) -
 
     Args:
         job: what is trained.
-        config: its configuration.
-        processes: that share a batch.
+        config: the run's configuration.
+        processes: number of processes that share a batch.
 
     Raises:
         SeqrlError: the device has less free memory than the least that it takes.

@@ -88,7 +88,7 @@ class TrainedRun(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """On its device, in evaluation mode."""
+        """The model, on its device, in evaluation mode."""
 
     @property
     def step(self) -> int:

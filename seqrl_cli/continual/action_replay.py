@@ -24,10 +24,10 @@ class ActionStatistics:
     """Means and variances of one task's features by class.
 
     Attributes:
-        ids: (classes,) int64, what the head should predict.
-        means: (classes, width).
-        variances: (classes, width).
-        counts: (classes,) int64, rows that they were measured on.
+        ids: ids that the head should predict, (classes,) int64.
+        means: means of the features, (classes, width).
+        variances: variances of the features, (classes, width).
+        counts: number of rows that each class was measured on, (classes,) int64.
     """
 
     ids: Tensor
@@ -81,13 +81,13 @@ def adapt_head(
     """Train an action head on samples of all tasks alike.
 
     Args:
-        head: changed in place; on any device.
+        head: the action head, on any device; changed in place.
         tasks: statistics of every task so far.
         choices: the ids that each task may use.
         generator: source of the samples, on the CPU.
-        updates: optimizer steps.
+        updates: number of optimizer steps.
         batch: samples per update.
-        learning_rate: of AdamW, with a cosine to 0.
+        learning_rate: learning rate of AdamW, with a cosine to 0.
     """
     head.requires_grad_(True)
     optimizer = torch.optim.AdamW(head.parameters(), lr=learning_rate, weight_decay=0.0)

@@ -18,8 +18,8 @@ class OneAdapter:
     """All windows use one adapter.
 
     Args:
-        adapters: of the model.
-        member: the adapter.
+        adapters: the model's adapters.
+        member: number of the adapter to use.
     """
 
     def __init__(self, adapters: AdapterSet, member: int) -> None:
@@ -39,11 +39,11 @@ class KeyedAdapters:
     """Each window uses the adapter whose key is nearest, and the chosen keys are pulled to their windows (L2M).
 
     Args:
-        model: with the adapters.
-        adapters: as many as keys.
-        keys: learn with the adapters.
-        weight: of the pull.
-        allowed: (members,) bool, those that the task may use; None for all.
+        model: the model with the adapters.
+        adapters: the adapters, as many as keys.
+        keys: the keys, which learn with the adapters.
+        weight: weight of the pull.
+        allowed: flags (members,) bool of the adapters that the task may use; None for all.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class Anchored:
     """Weights are held near those after earlier tasks.
 
     Args:
-        parameters: that learn, by name.
-        anchors: of earlier tasks.
-        weight: of the penalty.
+        parameters: parameters that learn, by name.
+        anchors: anchors of earlier tasks.
+        weight: weight of the penalty.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], anchors: Sequence[Anchor], weight: float) -> None:
@@ -109,12 +109,12 @@ class Contrast:
     unit length; without that, their lengths decide alone, and the loss vanishes.
 
     Args:
-        model: with the adapter.
-        adapters: of the model.
-        member: the task's adapter.
-        means: (earlier means, width), of the features of earlier tasks.
-        weight: of the loss.
-        temperature: of its softmax.
+        model: the model with the adapters.
+        adapters: the model's adapters.
+        member: number of the task's adapter.
+        means: mean features of earlier tasks, (earlier means, width).
+        weight: weight of the loss.
+        temperature: temperature of the loss's softmax.
     """
 
     _MAX_FEATURES = 64  # per update, since the loss compares all pairs

@@ -20,9 +20,9 @@ class Known:
     """A task that can be inferred.
 
     Attributes:
-        input: which of the model's encoders reads it; others are impossible.
+        input: name of the model's encoder that reads its states; in states of another encoder the task is impossible.
         member: the adapter that acts in it; ``NONE`` for a task of the pretraining.
-        statistics: of its features.
+        statistics: statistics of the task's features.
     """
 
     input: str
@@ -34,8 +34,8 @@ class TaskInference:
     """Log probabilities of the known tasks, given a state's features.
 
     Args:
-        known: at least one task.
-        head: trained by :func:`train_head`; None to use the densities themselves.
+        known: the tasks that can be inferred, at least one.
+        head: a head from :func:`train_head`; None to use the densities themselves.
     """
 
     def __init__(self, known: Sequence[Known], head: nn.Linear | None = None) -> None:
@@ -67,9 +67,9 @@ def train_head(known: Sequence[Known], generator: torch.Generator, updates: int 
     is not favoured.
 
     Args:
-        known: at least one task; features of all have one size.
+        known: the known tasks, at least one; the features of all have one size.
         generator: source of the weights and samples.
-        updates: optimizer steps.
+        updates: number of optimizer steps.
         batch: samples per update.
     """
     size = len(known[0].statistics.mean)

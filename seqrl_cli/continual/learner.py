@@ -38,10 +38,10 @@ class Learner:
     """A trained model that learns more tasks.
 
     Args:
-        model: of the pretraining, on its device; changed in place.
+        model: the model of the pretraining, on its device; changed in place.
         method: what learns, and how.
         settings: the numbers.
-        tasks: to learn, in order.
+        tasks: the tasks to learn, in order.
         recipe: how the pretraining drew and weighted windows, which goes on.
 
     Raises:
@@ -83,8 +83,8 @@ class Learner:
         """Free what learns in a task, freeze the rest, and say what accompanies the training.
 
         Args:
-            task: its number, from 0.
-            data: of the task; by it a whole task chooses one adapter of a pool. None if nothing will be trained.
+            task: number of the task, from 0.
+            data: data of the task; by it a whole task chooses one adapter of a pool. None if nothing will be trained.
         """
         self.model.requires_grad_(False)
         for name, weight in self.backbone.items():

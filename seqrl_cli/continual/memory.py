@@ -26,7 +26,7 @@ class ContinualMemory:
 
     @property
     def text(self) -> str:
-        """In a few words."""
+        """The memory in a few words."""
         parts = {"model": self.model, "training": self.training, "kept of the tasks": self.kept}
         return ", ".join(f"{byte_size(size)} {name}" for name, size in parts.items() if size)
 
@@ -35,8 +35,8 @@ def memory_of(learner: Learner, pretraining: int) -> ContinualMemory:
     """What a learner that has begun a task will need.
 
     Args:
-        learner: of the whole suite.
-        pretraining: tasks of the pretraining whose data are here.
+        learner: the learner of the whole suite.
+        pretraining: number of tasks of the pretraining whose data are here.
     """
     numbers = [one.numel() for one in learner.model.parameters() if one.requires_grad]
     model = _FLOAT * sum(one.numel() for one in learner.model.parameters())

@@ -76,7 +76,7 @@ def area_under(points: Sequence[tuple[float, float]]) -> float:
     """The mean height of a curve, by the trapezoidal rule.
 
     Args:
-        points: (x, y), increasing in x; at least two.
+        points: points (x, y) of the curve, increasing in x; at least two.
     """
     x, y = np.array(points).T
     return float(np.trapezoid(y, x) / (x[-1] - x[0]))
@@ -88,7 +88,7 @@ def relative_transfer(areas: Sequence[float], references: Sequence[float]) -> fl
     The mean over tasks of ``(area - reference) / (1 - reference)``.
 
     Args:
-        areas: under each task's curve of success while it was learned after others.
+        areas: areas under each task's curve of success while it was learned after others.
         references: the same where each task was learned alone.
 
     Returns:

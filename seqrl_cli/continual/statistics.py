@@ -21,8 +21,8 @@ class TaskStatistics:
     """The Gaussian of a task's features.
 
     Attributes:
-        mean: (features,) float64.
-        root: (features, features) float64, the lower Cholesky factor of the covariance.
+        mean: mean of the features, (features,) float64.
+        root: lower Cholesky factor of the covariance, (features, features) float64.
     """
 
     mean: Tensor
@@ -70,7 +70,7 @@ class Densities:
     """Log densities of one vector of features under several Gaussians, faster than one after the other.
 
     Args:
-        gaussians: at least one, all of features of one size.
+        gaussians: the Gaussians, at least one, all of features of one size.
     """
 
     def __init__(self, gaussians: Sequence[TaskStatistics]) -> None:

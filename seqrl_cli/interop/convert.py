@@ -1,4 +1,4 @@
-"""From another project's checkpoint and a dataset to the tokens and the configuration of a run."""
+"""Makes the tokens and the configuration of a run from another project's checkpoint and a dataset."""
 
 from __future__ import annotations
 

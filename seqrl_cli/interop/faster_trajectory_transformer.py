@@ -65,7 +65,7 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
     """Read a checkpoint.
 
     Args:
-        folder: contains ``config.yaml``, ``discretizer.pt`` and ``model_last.pt``.
+        folder: the folder, which contains ``config.yaml``, ``discretizer.pt`` and ``model_last.pt``.
         epoch: the epoch of the weights, ``model_<epoch>.pt``; None = ``model_last.pt``.
 
     Raises:

@@ -46,7 +46,7 @@ class _ActionOf(nn.Module):
 
 
 class _CloneOf(_ActionOf):
-    """As :class:`_ActionOf`, of behaviour cloning."""
+    """The same as :class:`_ActionOf`, for behaviour cloning."""
 
     def forward(self, observations: Tensor) -> Tensor:  # type: ignore[override]
         """(1, action_dim) float32, or a choice (1,) int64."""
@@ -58,12 +58,12 @@ class OnnxFacts:
     """What ``actor.json`` states for whoever runs the graph.
 
     Attributes:
-        arch: architecture.
+        arch: architecture of the policy.
         env_id: gymnasium id; None if unknown.
         context: most steps of a window.
         target_return: return-to-go at the start of an episode; None if it is not read.
         action_low, action_high: bounds to clip actions to; None for choices.
-        checkpoint: updates.
+        checkpoint: updates of the checkpoint.
     """
 
     arch: str
@@ -79,9 +79,9 @@ def write_onnx(folder: Path, policy: Policy, facts: OnnxFacts) -> None:
     """Write ``actor.onnx`` and ``actor.json``.
 
     Args:
-        folder: made if missing.
-        policy: on the CPU, in evaluation mode.
-        facts: for whoever runs the graph.
+        folder: the folder to write, which is made if missing.
+        policy: the policy, on the CPU, in evaluation mode.
+        facts: the facts for whoever runs the graph.
 
     Raises:
         SeqrlError: the extra is not installed, or the folder cannot be written.

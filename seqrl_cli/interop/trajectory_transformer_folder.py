@@ -54,7 +54,7 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
     """Read a checkpoint.
 
     Args:
-        folder: contains ``model_config.pkl``, ``data_config.pkl`` and ``state_*.pt``.
+        folder: the folder, which contains ``model_config.pkl``, ``data_config.pkl`` and ``state_*.pt``.
         epoch: the epoch of the weights; None = the newest.
 
     Raises:
@@ -177,9 +177,9 @@ def write_folder(folder: Path, model: GPT, config: Config, epoch: int) -> Path:
     """Write a model as the Trajectory Transformer saves its own; the weights come last.
 
     Args:
-        folder: created if it is missing.
-        model: with a stop token.
-        config: of the model's run.
+        folder: the folder to write, which is created if it is missing.
+        model: the model, with a stop token.
+        config: the configuration of the model's run.
         epoch: the number in the weights' name.
 
     Returns:

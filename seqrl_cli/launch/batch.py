@@ -24,7 +24,7 @@ def run_tasks(
         launcher: the engine.
         tasks: what to run.
         console: shows progress.
-        label: of the progress.
+        label: text beside the progress.
         what: a task in one word, for messages.
         kept: what Ctrl-C leaves, and what to do next.
 

@@ -1,4 +1,4 @@
-"""From a planned episode to a video.
+"""Makes a video from a planned episode.
 
 =================  ==================================================================================================
 ``video``          renders an episode: ``render_episode`` chooses steps and a view, composes frames, writes the video

@@ -36,10 +36,10 @@ def render_grid(
     A tile has a green border from the step on at which its task is solved.
 
     Args:
-        episodes: at least one.
+        episodes: the episodes, at least one.
         output: a ``.gif`` or ``.mp4`` file.
         size: a tile's side in pixels.
-        view: as for :func:`seqrl_cli.render.video.render_episode`, for episodes that are drawn from states.
+        view: the view as in :func:`seqrl_cli.render.video.render_episode`, for episodes that are drawn from states.
         frames: number of frames.
         progress: called with (episodes done, episodes in total).
 

@@ -66,7 +66,7 @@ class MujocoView:
 
     Args:
         body: what to draw.
-        camera: where to look from.
+        camera: the camera to look through.
         size: the picture's side in pixels.
         backend: ``"egl"`` or ``"osmesa"``, one that :func:`find_backend` found.
     """

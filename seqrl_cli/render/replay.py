@@ -58,7 +58,7 @@ def replay(
 
     Args:
         episode: the episode.
-        states: its recorded states.
+        states: the episode's recorded states.
         choose: returns the steps to draw, given the seconds per step.
         size: a picture's side in pixels.
         progress: called with (pictures done, pictures in total).
@@ -91,7 +91,7 @@ def replay(
 
 
 def _goals(episode: EpisodeFile) -> str | None:
-    """Which half of the goals the episode drew from; None where the file states neither."""
+    """The half of the goals that the episode drew from; None where the file states neither."""
     stated = episode.plan.settings.get("goals")
     return stated if stated in ("seen", "held-out") else None
 
@@ -147,7 +147,7 @@ def _draws_nothing(env_id: str) -> SeqrlError:
 
 
 def _pictures_per_second(env: Environment) -> float:
-    """As the environment states it, else 25."""
+    """The pictures per second that the environment states, else 25."""
     stated = env.metadata.get("render_fps")
     return float(stated) if isinstance(stated, int | float) and 0 < stated < math.inf else 25.0
 

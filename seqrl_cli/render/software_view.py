@@ -49,7 +49,7 @@ class SoftwareView:
 
     Args:
         body: what to draw; geoms other than capsules and spheres are approximated by a capsule.
-        camera: where to look from.
+        camera: the camera to look through.
         size: the picture's side in pixels.
     """
 
@@ -186,8 +186,8 @@ def ray_capsule(rays: np.ndarray, start: np.ndarray, end: np.ndarray, radius: fl
     Args:
         rays: unit directions ``(…, 3)``.
         start: one end of the segment ``(3,)``.
-        end: its other end ``(3,)``; equal ends make a sphere.
-        radius: its radius.
+        end: other end of the segment ``(3,)``; equal ends make a sphere.
+        radius: radius of the capsule.
     """
     axis = (end - start).astype(np.float64)
     length_squared = float(axis @ axis)

@@ -1,4 +1,4 @@
-"""From observations to simulator states: an environment's body, and the positions of an imagined plan."""
+"""Makes simulator states of observations: an environment's body, and the positions of an imagined plan."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def imagined_positions(body: Body, observations: np.ndarray, start: np.ndarray) 
     velocities (trapezoidal rule).
 
     Args:
-        body: from :func:`load_body`.
+        body: the body from :func:`load_body`.
         observations: predicted observations ``(horizon, observation_dim)``, the first at the current step; the plan
             ends before the first row with a NaN.
         start: true positions at the current step, ``(nq,)``.

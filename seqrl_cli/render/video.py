@@ -116,13 +116,13 @@ def render_episode(
     """Draw one recorded episode.
 
     Args:
-        episode: its JSON file; the HDF5 file is read here.
+        episode: the episode's JSON file; the HDF5 file is read here.
         output: a ``.gif`` or ``.mp4`` file.
         view: ``"mujoco"``, ``"software"``, or ``"auto"`` for the first of them that works on this machine.
         size: a panel's side in pixels.
         every: environment steps from one frame to the next; by default as many as give 25 frames per second.
         max_frames: the most frames to write, from the beginning; by default 250 in a GIF and all in an MP4.
-        speed: 1 plays in real time, 0.5 at half the speed.
+        speed: speed of the playback: 1 plays in real time, 0.5 at half the speed.
         reference_scores: returns that score 0 and 1, to show the score so far.
         progress: called with (frames done, frames in total).
 
@@ -207,7 +207,7 @@ def plan_at(body: Body, qpos: np.ndarray, plans: np.ndarray, step: int) -> np.nd
     """Imagined positions ``(rows, nq)`` from ``step`` on, of the newest plan at that time; empty after its end.
 
     Args:
-        body: from :func:`seqrl_cli.render.states.load_body`.
+        body: the body from :func:`seqrl_cli.render.states.load_body`.
         qpos: true positions ``(T+1, nq)``.
         plans: predicted observations ``(T, horizon, observation_dim)``, NaN where no plan was made.
         step: environment step, 0 to T.

@@ -21,7 +21,7 @@ class Camera:
     Attributes:
         distance: metres from the camera to the point that it looks at.
         height: height of that point above the floor in metres.
-        elevation: degrees; negative looks down.
+        elevation: angle in degrees; negative looks down.
     """
 
     distance: float
@@ -36,7 +36,7 @@ class Pose:
     Attributes:
         qpos: generalized positions ``(nq,)``.
         colour: red, green, blue in [0, 1]; None keeps the model's own colours.
-        alpha: 1 is opaque.
+        alpha: opacity, where 1 is opaque.
     """
 
     qpos: np.ndarray

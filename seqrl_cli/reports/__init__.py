@@ -1,4 +1,4 @@
-"""From planned episodes and logged runs to statistics, tables and plots.
+"""Makes statistics, tables and plots of planned episodes and logged runs.
 
 ======================  =============================================================================================
 ``results``             reads every planned episode below a folder

@@ -20,7 +20,7 @@ from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import RESAMPLES, interquartile_mean, named_generator
 
 Scores = Sequence[np.ndarray]
-"""Per dataset, one normalized score in percent per run: (runs,), or of resamples (resamples, runs)."""
+"""For each dataset, one normalized score in percent per run: (runs,), or of resamples (resamples, runs)."""
 
 TARGET = 100.0
 """The score that the optimality gap is measured from."""
@@ -39,9 +39,9 @@ class MethodScores:
     """A method on the datasets that are compared.
 
     Attributes:
-        name: of the method, the same on all datasets.
-        scores: by dataset id, one score in percent per run.
-        episodes: of all runs together.
+        name: name of the method, the same on all datasets.
+        scores: scores by dataset id: one score in percent per run.
+        episodes: number of episodes of all runs together.
     """
 
     name: str
@@ -65,8 +65,8 @@ class Across:
     """Results that compare: methods that all have results on all of the datasets.
 
     Attributes:
-        datasets: their ids.
-        methods: in order of their names.
+        datasets: ids of the datasets.
+        methods: the methods, in order of their names.
         notes: what was left out, and why.
     """
 
@@ -159,7 +159,7 @@ def iqm(scores: Scores) -> np.ndarray:
 
 
 def optimality_gap(scores: Scores) -> np.ndarray:
-    """By how much runs fall short of a score of 100, which more does not make up for."""
+    """The mean shortfall of runs from a score of 100, where a higher score counts as 100."""
     return np.asarray(TARGET - np.minimum(np.concatenate(list(scores), axis=-1), TARGET).mean(axis=-1))
 
 
@@ -169,7 +169,7 @@ STATISTICS: dict[str, Callable[[Scores], np.ndarray]] = {
     "median": median,
     "optimality gap": optimality_gap,
 }
-"""Each over the runs of all datasets, for arrays (runs,) or, of resamples, (resamples, runs)."""
+"""The statistics over the runs of all datasets, for arrays (runs,) or, of resamples, (resamples, runs)."""
 
 
 def probability_of_improvement(better: Scores, worse: Scores) -> np.ndarray:

@@ -30,12 +30,12 @@ class ContinualResult:
     """One finished run.
 
     Attributes:
-        name: of its folder.
+        name: name of the run's folder.
         record: what learned what.
-        evaluations: before learning and after each stage.
-        scores: by success at any step.
-        scores_at_end: by success at the last step.
-        areas: under the curve of each task while it was learned; None if none were played then.
+        evaluations: evaluations before learning and after each stage.
+        scores: scores by success at any step.
+        scores_at_end: scores by success at the last step.
+        areas: areas under the curve of each task while it was learned; None if none were played then.
         transfer: Continual World's forward transfer; None without such curves, or without those of the method
             ``single`` on the same tasks with the same settings.
     """

@@ -58,10 +58,10 @@ class DatasetSummary:
     """What a dataset contains, in numbers.
 
     Attributes:
-        episodes, transitions: counts.
-        observation_dim, action_dim: sizes.
-        terminals: episodes that the environment ended.
-        timeouts: episodes that the step limit ended.
+        episodes, transitions: numbers of episodes and transitions.
+        observation_dim, action_dim: sizes of an observation and an action.
+        terminals: number of episodes that the environment ended.
+        timeouts: number of episodes that the step limit ended.
         lengths, returns: ranges over episodes.
         observations, actions, rewards: ranges over all entries.
         observation_ranges, action_ranges: minimum and maximum of each dimension.
@@ -97,7 +97,7 @@ def summarize_dataset(episodes: Episodes, bins: int = 12) -> DatasetSummary:
 
     Args:
         episodes: the data.
-        bins: of the histogram of returns.
+        bins: number of bins of the histogram of returns.
     """
     returns = episodes.returns
     counts, edges = _histogram(returns[np.isfinite(returns)], bins)

@@ -31,16 +31,16 @@ class CardFacts:
     """What a card says of a run.
 
     Attributes:
-        name: of the run.
-        arch: its architecture.
+        name: name of the run.
+        arch: the run's architecture.
         dataset: what it was trained on.
-        env_id: where it plays; None if unknown.
-        step: updates.
-        parameters: of the model.
-        seed: of its training.
-        episodes: of its data; None if they are not at hand.
-        versions: of the packages that decide the numbers.
-        rows: its results, as ``seqrl table --by run --json`` prints them.
+        env_id: gymnasium id of the environment that the run plays in; None if unknown.
+        step: updates of the checkpoint.
+        parameters: number of the model's parameters.
+        seed: seed of the run's training.
+        episodes: number of episodes in the run's data; None if they are not at hand.
+        versions: versions of the packages that decide the numbers.
+        rows: the run's results, as ``seqrl table --by run --json`` prints them.
         plans: settings of its plans that differ from its configuration, ready for the command line.
         task: one of its tasks; None if it has only one.
     """

@@ -24,12 +24,12 @@ class RunProvenance:
     """The run whose model played an episode.
 
     Attributes:
-        folder: its folder; None if its record is missing.
+        folder: the run's folder; None if its record is missing.
         seed: training seed; None if the run's record is missing.
-        online_lines: its logged iterations of online fine-tuning; empty for a run that was trained from scratch.
+        online_lines: logged iterations of the run's online fine-tuning; empty for a run that was trained from scratch.
         recipe: hash of its configuration; None if that is missing or cannot be read.
         newest_step: updates of its newest checkpoint; None if there is none.
-        trained_on: its dataset, suite or mixture; None if the run's record is missing.
+        trained_on: the run's dataset, suite or mixture; None if the run's record is missing.
         numbers: the values behind the recipe, by configuration key; empty without one.
     """
 

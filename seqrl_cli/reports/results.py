@@ -46,7 +46,7 @@ class EpisodeResult:
             directory; None when it was trained from scratch.
         learned: what learned when it was fine-tuned offline, such as ``lora``; None for other runs.
         model_seed: the model's training seed; None if its run is missing.
-        iterations: of online fine-tuning behind the model; None when unknown or without fine-tuning.
+        iterations: iterations of online fine-tuning behind the model; None when unknown or without fine-tuning.
         online_steps: environment steps explored in these iterations.
         cut_at: ``plan.max_steps`` if it ended the episode before the environment's own limit; else None.
         success, success_at_end: whether the task was solved at any step, and at the last; None if not reported.
@@ -168,7 +168,7 @@ def read_result(path: Path, provenance: RunProvenance | None = None) -> EpisodeR
 
     Args:
         path: the file.
-        provenance: of the run; None to read it from the folder that contains the file.
+        provenance: what the run's folder tells; None to read it from the folder that contains the file.
 
     Raises:
         SeqrlError: the file is not a complete episode.

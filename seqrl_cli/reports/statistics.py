@@ -20,9 +20,9 @@ class Summary:
     Attributes:
         count: number of values.
         mean: arithmetic mean.
-        standard_error: of the mean. With several runs it is over them: the sample deviation of their means over the
-            root of their number. With one run it is over its episodes, ``std(ddof=0) / sqrt(n)``, as the Trajectory
-            Transformer's ``read_results.py`` has it. None for a single value, whose spread is unknown.
+        standard_error: standard error of the mean. With several runs it is over them: the sample deviation of their
+            means over the root of their number. With one run it is over its episodes, ``std(ddof=0) / sqrt(n)``, as the
+            Trajectory Transformer's ``read_results.py`` has it. None for a single value, whose spread is unknown.
         iqm: mean of the middle half (Agarwal et al., "Deep RL at the edge of the statistical precipice").
         mean_interval, iqm_interval: 95 % bootstrap intervals ``(low, high)``; None for a single value.
         runs: runs (that is, training seeds) behind the values.
@@ -89,7 +89,7 @@ def summarize_tasks(tasks: Sequence[Mapping[str, Sequence[float]]], rng: np.rand
     episodes. If all tasks have the same seeds, seeds are drawn for all tasks together, since one model plays them all.
 
     Args:
-        tasks: per task, the values of each seed's episodes, at least one.
+        tasks: each task's values of each seed's episodes, at least one.
         rng: draws the resamples.
     """
     means = np.array([np.mean(values) for task in tasks for values in task.values()])

@@ -10,10 +10,10 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.record import now
 
 SECONDS = 15.0
-"""Between two signs of life."""
+"""Seconds between two signs of life."""
 
 SILENT_SECONDS = 120.0
-"""After so many seconds without one, a run may have ended; file systems and clocks may be some seconds late."""
+"""Seconds without a sign of life after which a run may have ended; file systems and clocks may be some seconds late."""
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def beating(write: Callable[[str], object], seconds: float = SECONDS) -> Iterato
 
     Args:
         write: writes the record with this time.
-        seconds: before the first call, and between two.
+        seconds: time before the first call and between two calls, in seconds.
     """
     over = threading.Event()
 

@@ -33,7 +33,7 @@ def locked(
     If the block fails and leaves nothing behind, the folders that were created for it are removed again.
 
     Args:
-        folder: created if absent.
+        folder: the folder, which is created if absent.
         console: told that a lock is waited for, and that a file system has no locks.
         patience: seconds to wait for a lock that is taken.
         moves: the block itself may rename or remove the folder; otherwise its absence afterwards is an error.

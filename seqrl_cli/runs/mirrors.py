@@ -11,7 +11,7 @@ class Mirror:
 
     Attributes:
         root: URL or folder; a folder may keep the publisher's paths or, for D4RL, contain all files without subfolders.
-        source: whose files it has, for example ``d4rl``; None = every source's.
+        source: the publisher whose files it has, for example ``d4rl``; None = every publisher.
     """
 
     root: str
@@ -23,7 +23,7 @@ class NetworkAccess:
     """Where downloads may come from.
 
     Attributes:
-        mirrors: tried in this order, before the publisher.
+        mirrors: the mirrors, tried in this order, before the publisher.
         offline: use only files on this machine.
     """
 

@@ -33,17 +33,17 @@ class TaskRecord(BaseModel):
     Attributes:
         dataset: id of its dataset, which is also its name.
         env_id: gymnasium id of its environment.
-        input: which of the model's encoders reads its observations; tasks of one domain share one.
+        input: name of the model's encoder that reads its observations; tasks of one domain share one.
         body: what is standardized alike: tasks of one body observe the same numbers in the same places.
-        shape: of an observation.
+        shape: shape of an observation.
         action_dim: numbers per action; 1 for a discrete choice.
         choices: number of discrete choices; None if actions are continuous.
         action_low: bounds of continuous actions, which the model scales to [-1, 1]; empty for choices.
         action_high: see ``action_low``.
         reward_scale: divisor of rewards and returns.
-        best_return: of an episode in the data.
-        worst_return: of an episode in the data.
-        mean_return: of the episodes in the data; None in records of earlier versions.
+        best_return: highest return of an episode in the data.
+        worst_return: lowest return of an episode in the data.
+        mean_return: mean return of the episodes in the data; None in records of earlier versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,9 +67,9 @@ class BaseRecord(BaseModel):
     """The model that a run fine-tuned.
 
     Attributes:
-        run: its folder below the run directory, such as ``sim/hopper-medium/dt-s42``.
-        step: updates of its checkpoint.
-        sha256: hash of its weights.
+        run: path of the run's folder below the run directory, such as ``sim/hopper-medium/dt-s42``.
+        step: updates of the run's checkpoint.
+        sha256: hash of the checkpoint's weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -150,7 +150,7 @@ def write_record(path: Path, record: RunRecord, *, fresh: bool = True) -> RunRec
 
     Args:
         path: the file.
-        record: its content.
+        record: the content to write.
         fresh: whether ``updated`` becomes the present time; not for a new name, which makes no run the latest.
     """
     if fresh:
@@ -216,7 +216,7 @@ def refuse_newer_schema(path: Path, values: Any, newest: int) -> None:
 
     Args:
         path: the file.
-        values: its content.
+        values: the file's content.
         newest: the newest schema version that this seqrl reads.
 
     Raises:

@@ -37,7 +37,7 @@ class RunStatus:
 
     @property
     def text(self) -> str:
-        """In words, such as ``running on n2, heard 12 s ago``."""
+        """The status in words, such as ``running on n2, heard 12 s ago``."""
         if self.host is None:
             return self.word
         heard = "" if self.silence is None else f", heard {duration(self.silence)} ago"
@@ -51,10 +51,10 @@ def look_at(folder: Path, status: str, host: str, heard: str) -> RunStatus:
     whose lock may not be seen here, only the signs of life in its record are known.
 
     Args:
-        folder: the run's.
-        status: as recorded.
+        folder: the run's folder.
+        status: the status as it is recorded.
         host: the machine that recorded it.
-        heard: when it last gave a sign of life, ISO 8601.
+        heard: time of its last sign of life, ISO 8601.
     """
     if status != "running":
         return RunStatus(status)

@@ -20,7 +20,7 @@ class RunStore:
 
     Attributes:
         root: ``runs/`` or the value of --runs-dir; it need not exist.
-        network: where missing files may be downloaded from.
+        network: the places that missing files may be downloaded from.
     """
 
     root: Path

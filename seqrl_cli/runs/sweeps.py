@@ -36,8 +36,8 @@ class SweepMember(BaseModel):
     """One run of a sweep.
 
     Attributes:
-        run: its folder below the run directory.
-        values: its place on each axis, by configuration key.
+        run: path of the run's folder below the run directory.
+        values: the run's place on each axis, by configuration key.
         steps: what is run one after the other, each as the words after ``seqrl``: a training, then plans.
     """
 
@@ -57,7 +57,7 @@ class SweepRecord(BaseModel):
     """The content of sweep.json.
 
     Attributes:
-        name: of the sweep.
+        name: name of the sweep.
         seqrl: version that wrote it.
         threads: CPU threads of each member; bits depend on it.
         axes: values by configuration key.

@@ -15,8 +15,8 @@ def chosen_tasks(tasks: Sequence[TaskRecord], patterns: str | None) -> list[Task
     """The tasks that match one of some patterns; all without patterns.
 
     Args:
-        tasks: of a run.
-        patterns: joined by commas, each with ``*`` for any text; they are compared with environments, domains and
+        tasks: the tasks of a run.
+        patterns: patterns joined by commas, each with ``*`` for any text, compared with environments, domains and
             datasets.
 
     Raises:

@@ -50,8 +50,8 @@ def load(
     """Load a trained run, of any architecture, as an agent.
 
     Args:
-        run: its path or name, or a dataset for its latest run; None = the latest run of all.
-        task: which task of a run of many tasks to play, such as ``metaworld/hammer``.
+        run: path or name of the run, or a dataset for its latest run; None = the latest run of all.
+        task: the task to play, for a run of many tasks, such as ``metaworld/hammer``.
         checkpoint: updates of the checkpoint; None = the newest.
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads for PyTorch; None leaves them as they are.
@@ -130,8 +130,8 @@ class Agent:
 
     Attributes:
         run: the run's folder.
-        arch: its architecture.
-        checkpoint: updates of its checkpoint.
+        arch: the run's architecture.
+        checkpoint: updates of the run's checkpoint.
         env_id: gymnasium id of its environment; None if it is not known.
         task: the dataset of the task that it plays, for runs of many tasks; else None.
         target_return: return that it asks for; None if it imitates, plans or infers one.
@@ -176,7 +176,7 @@ class Agent:
         """Begin an episode.
 
         Args:
-            seed: of the agent's random numbers.
+            seed: seed of the agent's random numbers.
             episode: number of the episode, as in ``seqrl plan``, whose episodes of one seed differ.
         """
         generator = np.random.default_rng([seed, SeedStream.PLAN, episode])
@@ -187,7 +187,7 @@ class Agent:
         """Choose the next action.
 
         Args:
-            observation: as the environment gives it.
+            observation: the observation as the environment gives it.
             reward: what the previous action earned; not needed for the first action, nor for ``bc``.
 
         Returns:

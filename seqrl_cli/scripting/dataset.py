@@ -46,7 +46,7 @@ class Dataset:
 
     Attributes:
         episodes: flat arrays with offsets, see :class:`~seqrl_cli.data.episodes.Episodes`.
-        name: in the run directory; None until it has one.
+        name: name of the dataset in the run directory; None until it has one.
         facts: what is known, such as ``env_id``, by the names that ``docs/run-directory.md`` lists.
     """
 
@@ -75,11 +75,11 @@ class Dataset:
         Args:
             observations: (n, observation_dim), images (n, height, width[, channels]) uint8, or states (n,).
             actions: (n, action_dim), or whole numbers (n,), which are discrete choices.
-            rewards: (n,).
-            terminated: (n,) flags, where the environment ended the episode.
-            truncated: (n,) flags, where a step limit or the recorder did.
+            rewards: the reward of each step, (n,).
+            terminated: flags (n,) that are true where the environment ended the episode.
+            truncated: flags (n,) that are true where a step limit or the recorder ended it.
             env_id: gymnasium id of the environment to play in.
-            name: of the dataset in the run directory, such as ``pendulum``.
+            name: name of the dataset in the run directory, such as ``pendulum``.
             reference_min: return that scores 0.
             reference_max: return that scores 100.
             **columns: further columns by the names that files may use, such as ``next_observations`` or ``dones``.
@@ -109,10 +109,10 @@ class Dataset:
             episodes: a dictionary for each, with ``observations``, ``actions``, ``rewards`` and ``terminated``, which
                 is an array or one flag for the episode; or Minari's or d3rlpy's episodes. The observation after the
                 last action may be there.
-            env_id: as for :meth:`from_arrays`.
-            name: likewise.
-            reference_min: likewise.
-            reference_max: likewise.
+            env_id: gymnasium id of the environment to play in.
+            name: name of the dataset in the run directory, such as ``pendulum``.
+            reference_min: return that scores 0.
+            reference_max: return that scores 100.
 
         Raises:
             SeqrlError: as :meth:`from_arrays`.
@@ -203,7 +203,7 @@ class Dataset:
         """Put it into the run directory, where it stays as it is if it exists already.
 
         Args:
-            name: None = its own.
+            name: name to store the dataset under; None = its own.
             runs_dir: the run directory; None = ``$SEQRL_RUNS``, else ``runs``.
             force: replace another dataset of that name.
 
@@ -217,7 +217,7 @@ class Dataset:
         return self.locate(name, runs_dir=runs_dir, force=force).id
 
     def locate(self, name: str | None = None, *, runs_dir: PathLike | None = None, force: bool = False) -> DatasetRef:
-        """As :meth:`store`, but returns the reference that ``seqrl_cli.api`` takes."""
+        """Store the dataset as :meth:`store` does, but return the reference that ``seqrl_cli.api`` takes."""
         store = default_store(runs_dir)
         if self._ref is not None and name in (None, self.name) and self._ref.store.root == store.root:
             return self._ref

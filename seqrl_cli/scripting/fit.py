@@ -32,12 +32,12 @@ def train(
     """Train a model, resume its training, or return at once if it is trained already.
 
     Args:
-        dataset: from :func:`~seqrl_cli.load_dataset` or made in memory, which puts it into the run directory; or a
-            name or path, as ``seqrl train`` takes it.
+        dataset: a dataset from :func:`~seqrl_cli.load_dataset` or made in memory, which puts it into the run directory;
+            or a name or path, as ``seqrl train`` takes it.
         arch: ``gpt`` (None, too), ``retnet``, ``dt``, ``odt``, ``bc`` or ``mddt``.
-        seed: None = from the preset.
+        seed: seed of the training; None = from the preset.
         updates: optimizer steps; None = from the preset.
-        name: of the run; None = ``<arch>-s<seed>``.
+        name: name of the run; None = ``<arch>-s<seed>``.
         size: ``paper`` or ``laptop``; None = by the dataset's name.
         preset: another dataset's preset; None = the dataset's own.
         device: ``auto``, ``cpu``, ``cuda`` …

@@ -52,7 +52,7 @@ class _Playing:
     terminated: bool = False
 
     def episodes(self) -> Episodes:
-        """As one episode; it ended in a terminal, or else by a time limit or because nobody went on."""
+        """The recording as one episode; it ended in a terminal, or else by a time limit or because nobody went on."""
         last = np.arange(len(self.rewards)) == len(self.rewards) - 1
         ends = last & self.terminated
         episode = Episodes.from_flags(
@@ -103,14 +103,14 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         return sum(part.transitions for part in self._finished) + len(self._playing.rewards)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """As :meth:`gymnasium.Env.reset`; an episode that was being played is kept as one that was cut short."""
+        """Reset as :meth:`gymnasium.Env.reset` does; an unfinished episode is kept as one that was cut short."""
         self._finish()
         observation, info = self.env.reset(seed=seed, options=options)
         self._observation = self._flat(observation)
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As :meth:`gymnasium.Env.step`."""
+        """Make a step as :meth:`gymnasium.Env.step` does, and record it."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         assert self._observation is not None, "gymnasium demands a reset before the first step"
         playing = self._playing

@@ -54,7 +54,7 @@ class FileLog:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def lines(self) -> list[LogLine]:
-        """Its lines; none if it is absent."""
+        """All lines of the file; none if it is absent."""
         return read_lines(self.path)
 
 
@@ -63,8 +63,8 @@ class Feed:
 
     Args:
         run: the run.
-        tracker: where to.
-        log: the run's.
+        tracker: the tracker to send to.
+        log: the run's log.
     """
 
     def __init__(self, run: TrackedRun, tracker: Tracker, log: Log) -> None:

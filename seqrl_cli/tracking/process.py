@@ -34,9 +34,9 @@ class Beside:
     """A process beside a run.
 
     Attributes:
-        command: that it runs.
+        command: the command that the process runs.
         process: reads the end of the run from its stdin, which closes.
-        log: what it printed.
+        log: file that holds what it printed.
     """
 
     command: Command
@@ -49,7 +49,7 @@ class Command:
     """What runs beside a run.
 
     Attributes:
-        name: of the tracker, or ``push``.
+        name: name of the tracker, or ``push``.
         words: the command line.
         again: the command that does by hand what is left.
     """
@@ -95,10 +95,10 @@ def followed(
     Args:
         run: the run's folder, with its record.
         runs_dir: the run directory.
-        names: of the trackers.
+        names: names of the trackers.
         console: says which processes are waited for, fail or take too long.
         push: the URL to push to after each checkpoint; None for none.
-        project: under which trackers keep the run.
+        project: the project under which trackers keep the run.
     """
     tracks = [track_command(run, runs_dir, name, project) for name in names]
     pushes = [] if push is None else [push_command(run, runs_dir, push)]
@@ -120,7 +120,7 @@ def processes_beside(
     """Let processes follow a run for the block; their stdin closes at its end.
 
     Args:
-        folder: for what they print.
+        folder: folder for what the processes print.
         commands: what to start.
         on_warning: called for each that fails or takes too long.
         patience: seconds to wait for all of them after the block.

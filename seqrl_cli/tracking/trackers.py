@@ -16,7 +16,7 @@ TRACKERS = {
     "wandb": "seqrl_cli.tracking.to_wandb:WeightsAndBiases",
     "trackio": "seqrl_cli.tracking.to_trackio:Trackio",
 }
-"""By name, which is also that of the extra; any other ``module:class`` of the user's is a tracker, too."""
+"""The trackers by name, which is also that of the extra; any other ``module:class`` of the user's is one, too."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class TrackedRun:
     """A run as a tracker sees it.
 
     Attributes:
-        id: the same whenever the run is sent, and another once it was trained again with --force.
-        name: such as ``sim/hopper-medium/gpt-s42``.
-        group: equal for runs that differ only in their seed.
-        project: under which the tracker keeps it.
-        folder: where the tracker may keep files; it exists.
+        id: id of the run: the same whenever it is sent, and another once it was trained again with --force.
+        name: name of the run, such as ``sim/hopper-medium/gpt-s42``.
+        group: name that is equal for runs that differ only in their seed.
+        project: the project under which the tracker keeps the run.
+        folder: folder in which the tracker may keep files; it exists.
         config: the resolved configuration, by dotted keys.
-        facts: from the record: versions, host, device and the like.
+        facts: facts from the record: versions, host, device and the like.
     """
 
     id: str

@@ -22,8 +22,8 @@ def resolve_precision(precision: Literal["auto", "float32", "bf16"], device: tor
     float32 (``python -m tests.benchmarks.training``, one thread of a Zen 5). Emulated bf16 is slower.
 
     Args:
-        precision: returned unchanged unless ``auto``.
-        device: the model's.
+        precision: the precision that was asked for; returned unchanged unless ``auto``.
+        device: the model's device.
     """
     if precision != "auto":
         return precision

@@ -29,9 +29,9 @@ class Report:
     """What a process found before it trains.
 
     Attributes:
-        host: its machine.
+        host: name of the process's machine.
         error: why it cannot train, as message and hint; None if it can.
-        exit_code: for an error.
+        exit_code: exit code of that error.
         facts: what must be the same in all processes, by name.
         is_done: whether there is nothing to train; only the leader's counts.
     """
@@ -58,7 +58,7 @@ class Start:
         """Wait for all processes.
 
         Args:
-            facts: of this process.
+            facts: what must be the same in all processes, as this process has it.
 
         Returns:
             Whether there is something to train.

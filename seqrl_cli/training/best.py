@@ -47,7 +47,7 @@ class Best:
         return self.value < other.value if self.is_loss else self.value > other.value
 
     def as_dict(self) -> dict[str, int | str | float]:
-        """As in the file."""
+        """The fields as the file stores them."""
         return {"step": self.step, "measure": self.measure, "value": self.value}
 
 

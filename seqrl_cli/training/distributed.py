@@ -41,8 +41,8 @@ def joined(placement: Placement, device: torch.device) -> Iterator["Ranks"]:
     """Meet the other processes of the run, for the block.
 
     Args:
-        placement: of this process.
-        device: that it computes on.
+        placement: the place of this process.
+        device: the device that this process computes on.
 
     Raises:
         RanksLostError: others died or could not be reached.
@@ -86,7 +86,7 @@ class Ranks:
     """A world of several processes; see :class:`~seqrl_cli.training.world.World`.
 
     Args:
-        placement: of this process.
+        placement: the place of this process.
     """
 
     def __init__(self, placement: Placement) -> None:

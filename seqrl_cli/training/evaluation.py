@@ -38,7 +38,7 @@ class Evaluation:
         every: updates between evaluations.
         begin: begins to play a model, whatever its architecture. Training goes on meanwhile if the result is not ready.
         is_done: whether the evaluation after so many updates has been logged.
-        logged: its numbers as they were logged; None if it has not been.
+        logged: the evaluation's numbers as they were logged; None if it has not been.
     """
 
     every: int

@@ -23,7 +23,7 @@ class Keeper:
 
     Attributes:
         job: what is trained.
-        checkpoints: their folder; None to keep nothing.
+        checkpoints: folder of the checkpoints; None to keep nothing.
         keep: newest checkpoints to keep.
         evaluated: whether evaluations decide which is the best, rather than the validation loss.
         saved: updates of the checkpoint that was written or read last.
@@ -56,7 +56,7 @@ class Keeper:
         """Keep the model that was evaluated after ``step`` updates, if it did best so far.
 
         Args:
-            step: updates; no later checkpoint was written.
+            step: updates of the model; no later checkpoint was written.
             values: what was measured.
             snapshot: what was trained at that time; None if it was written, or is what is trained now.
         """
@@ -87,7 +87,7 @@ class Evaluations:
     the process, has lost none; and of the models that were evaluated the best can still be kept.
 
     Attributes:
-        evaluation: when and how; None for never.
+        evaluation: when and how to evaluate; None for never.
         model: what is trained.
         sinks: receive the numbers.
         keeper: keeps the model if it is the best so far.

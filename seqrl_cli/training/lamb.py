@@ -21,7 +21,7 @@ class Lamb(torch.optim.Optimizer):
         params: parameters, or groups of them.
         lr: learning rate.
         betas: decay of the first and second moment.
-        eps: added to the root of the second moment.
+        eps: number that is added to the root of the second moment.
         weight_decay: fraction of a weight added to its update; at zero the update is Adam's.
         joined: sets of parameters that count as one tensor when norms are measured.
     """
@@ -86,7 +86,7 @@ class Lamb(torch.optim.Optimizer):
 
 
 def _layer_norms(tensors: list[Tensor], layers: Tensor) -> Tensor:
-    """For each tensor the norm of its whole layer, (tensors,); ``layers`` (tensors,) numbers the layers."""
+    """The norm of each tensor's whole layer, (tensors,); ``layers`` (tensors,) numbers the layers."""
     norms = torch.stack(list(torch._foreach_norm(tensors)))
     squares = norms.double().square()  # in double precision the root of a square is exact
     return squares.new_zeros(len(tensors)).index_add(0, layers, squares).sqrt()[layers].to(norms.dtype)

@@ -18,7 +18,7 @@ class Lion(torch.optim.Optimizer):
         params: parameters, or groups of them.
         lr: learning rate, the size of every step.
         betas: weights of the mean gradient in a step, and in the next mean gradient.
-        weight_decay: decoupled, as AdamW's.
+        weight_decay: decoupled weight decay, as AdamW's.
     """
 
     def __init__(

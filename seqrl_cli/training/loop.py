@@ -63,7 +63,7 @@ def fit(
     finishes the update, saves and returns. PyTorch's global generators are left unchanged.
 
     Args:
-        model: on its device, with its initial weights; trained in place.
+        model: the model, on its device, with its initial weights; trained in place.
         train: windows to train on.
         validation: held-out windows, possibly none.
         settings: how to train.
@@ -110,10 +110,10 @@ def fit(
 
 
 def _keep(evaluations: Evaluations, keeper: Keeper, values: Values, *, save: bool, stop: bool) -> bool:
-    """After an update, write a checkpoint and evaluate the model, if it is time to; returns whether to stop.
+    """Write a checkpoint and evaluate the model after an update, if it is time to; returns whether to stop.
 
     Args:
-        evaluations: of the model.
+        evaluations: the evaluations of the model.
         keeper: writes its checkpoints.
         values: what was measured at this update.
         save: whether a checkpoint is due.
@@ -190,9 +190,9 @@ def seconds_per_update(
     """Time a few updates of a copy of ``model``, after one that does not count; returns their mean.
 
     Args:
-        model: unchanged.
+        model: the model, which stays unchanged.
         train: windows to train on, at least one.
-        settings: of the planned run.
+        settings: settings of the planned run.
         updates: updates to time.
         trainer: see ``fit``.
     """

@@ -32,7 +32,7 @@ class MetricAccumulator:
     """Metrics of updates, one of them called ``loss``, and a clock.
 
     Args:
-        learning_rate: for the error about a loss that is not finite.
+        learning_rate: learning rate to name in the error about a loss that is not finite.
         key: the configuration key of the learning rate.
     """
 

@@ -19,7 +19,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         matrices: weights of linear layers, two-dimensional.
         others: parameter groups for AdamW, each with its ``weight_decay``.
         matrix_rate: learning rate of the matrices.
-        learning_rate: of the others; :func:`~seqrl_cli.training.optimizer.set_learning_rate` scales both alike.
+        learning_rate: learning rate of the others; :func:`~seqrl_cli.training.optimizer.set_learning_rate` scales both.
         betas: AdamW's moment decays.
         weight_decay: decoupled decay of the matrices.
     """

@@ -35,10 +35,10 @@ def make_optimizer(
     """AdamW for the trainable parameters (Loshchilov and Hutter 2019), with decay of ``decayed_parameters`` only.
 
     Args:
-        model: on its device.
-        learning_rate: before the schedule.
+        model: the model, on its device.
+        learning_rate: learning rate before the schedule.
         betas: decay of the first and second moment.
-        weight_decay: for the decayed parameters.
+        weight_decay: weight decay of the decayed parameters.
     """
     return torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate, betas=betas, fused=True)
 
@@ -73,11 +73,11 @@ def make_muon(
     the layers that read its observations, are linear.
 
     Args:
-        model: on its device.
+        model: the model, on its device.
         matrix_rate: learning rate of Muon, before the schedule.
-        learning_rate: of AdamW, before the schedule.
+        learning_rate: learning rate of AdamW, before the schedule.
         betas: AdamW's moment decays.
-        weight_decay: for the matrices and the heads.
+        weight_decay: weight decay of the matrices and the heads.
     """
     trainable = trainable_parameters(model)
     linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}

@@ -14,7 +14,7 @@ class Placement:
         size: number of processes on all nodes.
         local_rank: number among the processes of its node, which is also that of its GPU.
         local_size: processes on its node.
-        rendezvous: where they meet: ``env://`` for torchrun's own, or a URL of PyTorch's.
+        rendezvous: where the processes meet: ``env://`` for torchrun's own, or a URL of PyTorch's.
     """
 
     rank: int

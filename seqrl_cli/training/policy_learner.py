@@ -49,12 +49,12 @@ class PolicySettings:
     """How a policy learns.
 
     Args:
-        seed: of dropout and of the samples for the entropy; not of the initial weights.
+        seed: seed of dropout and of the samples for the entropy; not of the initial weights.
         optimizer: ``lamb`` decays all parameters, as the Online Decision Transformer does; ``adamw`` only matrices.
-        learning_rate: the highest.
+        learning_rate: the highest learning rate.
         warmup_updates: updates over which the rate rises linearly from zero.
         curve: learning rate after the warm-up.
-        updates: of the whole training, at whose end the curve ends; ``constant`` needs none.
+        updates: updates of the whole training, at whose end the curve ends; ``constant`` needs none.
         betas: decays of the optimizer's moments.
         weight_decay: see ``optimizer``.
         grad_clip: largest norm of all gradients together.
@@ -96,7 +96,7 @@ class PolicyLearner:
     ``preserve_rng_state``.
 
     Args:
-        model: on its device; trained in place.
+        model: the policy, on its device; trained in place.
         settings: how it learns.
         world: the processes that train it together.
     """
@@ -125,8 +125,8 @@ class PolicyLearner:
 
         Args:
             read: reads a shard of the batch, by its number; None for an empty shard.
-            windows: of the whole batch.
-            real_steps: steps of the whole batch that are not padding.
+            windows: number of windows in the whole batch.
+            real_steps: number of steps in the whole batch that are not padding.
 
         Returns:
             Scalars on the device: ``loss`` and ``learning_rate``; for a stochastic policy also ``nll``,
@@ -200,7 +200,7 @@ class PolicyLearner:
         Args:
             batch: a part of a batch.
             real_steps: steps of the whole batch that are not padding; the loss is their mean.
-            noise: (samples, batch, time, action_dim) for the entropy; drawn here if None.
+            noise: noise (samples, batch, time, action_dim) for the entropy; drawn here if None.
         """
         distribution, actions, real = self._apply(batch)
         weight = real / real_steps
@@ -248,7 +248,7 @@ class PolicyLearner:
         """Resume from a checkpoint.
 
         Args:
-            checkpoint: of the same model and settings.
+            checkpoint: a checkpoint of the same model and settings.
             on_warning: called when the number of threads has changed.
 
         Raises:

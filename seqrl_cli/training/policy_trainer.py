@@ -22,7 +22,7 @@ class PolicyTrainSettings:
     """How to train a policy offline.
 
     Args:
-        updates: of the whole run, including those before a resume.
+        updates: updates of the whole run, including those before a resume.
         learner: how it learns; its seed also determines shuffling and the choice of validation windows.
         batch_size: windows per update.
         log_every: updates between log steps.
@@ -47,7 +47,7 @@ class PolicyTrainer:
     global generators: use this inside ``preserve_rng_state``.
 
     Args:
-        model: on its device; trained in place.
+        model: the policy, on its device; trained in place.
         train: windows to train on, at least one.
         validation: held-out windows, possibly none.
         settings: how to train.
@@ -156,7 +156,7 @@ class PolicyTrainer:
         """Resume from a checkpoint.
 
         Args:
-            checkpoint: of the same model, data and settings.
+            checkpoint: a checkpoint of the same model, data and settings.
             on_warning: called when the number of threads has changed.
 
         Raises:

@@ -23,9 +23,9 @@ class RateSchedule:
     """A linear warm-up, then a curve that ends at ``floor`` times the full rate; ``plateau`` is constant here.
 
     Attributes:
-        curve: its form.
+        curve: form of the curve.
         warmup: updates until the full rate.
-        updates: of the whole run.
+        updates: updates of the whole run.
         floor: the last rate as a fraction of the full one; ``constant`` and ``step`` ignore it.
     """
 

@@ -31,7 +31,7 @@ def require_optimizer(name: str, checkpoint: Checkpoint, unnamed: str | None = N
     """Stop at a checkpoint of another optimizer.
 
     Args:
-        name: of the optimizer that resumes.
+        name: name of the optimizer that resumes.
         checkpoint: names its own.
         unnamed: the optimizer of checkpoints from before there was a choice.
 

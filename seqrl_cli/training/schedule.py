@@ -62,11 +62,11 @@ def paper_schedule(kind: Curve, windows: int, block_size: int) -> Schedule:
 def scaled_schedule(
     kind: Curve, updates: int, batch_size: int, block_size: int, warmup_fraction: float = 0.05
 ) -> Schedule:
-    """For runs shorter than the paper's: warm-up for a fraction of the updates, decay until the last.
+    """A schedule for runs shorter than the paper's: warm-up for a fraction of the updates, decay until the last.
 
     Args:
         kind: see ``Schedule``.
-        updates: of the whole run.
+        updates: updates of the whole run.
         batch_size: windows per update.
         block_size: targets per window.
         warmup_fraction: fraction of the updates until the full rate is reached.

@@ -32,11 +32,11 @@ class TaskObjective:
     """What a model learns to predict.
 
     Attributes:
-        weights: of the parts in the loss, for each part that counts. Each part is a mean over its predictions.
+        weights: weights of the parts in the loss, for each part that counts. Each part is a mean over its predictions.
         label_smoothing: probability that the targets of actions give to all ids alike.
-        augmentation: of images.
-        mean_weight: of the squared error of continuous numbers, decoded as the mean over their bins, in the loss of
-            actions. The cross-entropy alone spends much of what it learns on the noise of the data.
+        augmentation: augmentation of images.
+        mean_weight: weight of the squared error of continuous numbers, decoded as the mean over their bins, in the loss
+            of actions. The cross-entropy alone spends much of what it learns on the noise of the data.
     """
 
     weights: dict[Part, float] = field(default_factory=lambda: {"actions": 1.0})
@@ -56,7 +56,7 @@ def summed_losses(
     """The losses of windows, each summed over its predictions.
 
     Args:
-        model: its mode decides whether targets are smoothed and images augmented.
+        model: the model, whose mode decides whether targets are smoothed and images augmented.
         batch: windows of the model's context and ``steps_ahead`` more.
         objective: what to predict.
         guide: told of the windows before the model sees them.
@@ -87,7 +87,7 @@ def model_windows(model: MultiDomainTransformer, batch: WindowBatch, observation
     Args:
         model: reads them.
         batch: windows of at least ``seen`` steps.
-        observations: of the batch, on the model's device.
+        observations: observations of the batch, on the model's device.
         seen: steps that the model sees, from the first.
     """
 

@@ -18,14 +18,14 @@ class TaskTrainSettings:
     """How a multi-domain model learns.
 
     Attributes:
-        updates: of the whole run, including those before a resume.
-        seed: of the windows, dropout and augmentations; not of the initial weights.
-        schedule: of the learning rate.
+        updates: updates of the whole run, including those before a resume.
+        seed: seed of the windows, dropout and augmentations; not of the initial weights.
+        schedule: schedule of the learning rate.
         rules: how windows are drawn.
         batch_size: windows per domain and update.
         learning_rate: the full rate.
-        weights: of what is predicted, in the loss: action tokens, next states and returns-to-go. The model needs a head
-            for each; what is not named is not learned.
+        weights: weights in the loss of what is predicted: action tokens, next states and returns-to-go. The model
+            needs a head for each; what is not named is not learned.
         optimizer: see ``optimizer_by_name``.
         matrix_rate: Muon's learning rate before the schedule.
         betas: decays of the optimizer's moments.
@@ -34,9 +34,9 @@ class TaskTrainSettings:
         accumulate: draws per update, whose gradients are averaged.
         label_smoothing: probability that the targets give to all ids alike.
         mean_weight: see :class:`~seqrl_cli.training.task_losses.TaskObjective`.
-        augmentation: of images.
-        patience: for a schedule that is a plateau, how many measurements without improvement are tolerated.
-        plateau_every: for such a schedule, updates between measurements of the validation loss.
+        augmentation: augmentation of images.
+        patience: number of measurements without improvement that a plateau schedule tolerates.
+        plateau_every: updates between measurements of the validation loss, for a plateau schedule.
         precision: ``auto`` means bf16 where it is faster.
         log_every: updates between log steps.
         checkpoint_every: updates between checkpoints; each follows a validation.

@@ -42,7 +42,7 @@ class TaskTrainer:
     ``preserve_rng_state``.
 
     Args:
-        model: on its device; trained in place.
+        model: the model, on its device; trained in place.
         train: the tasks with the episodes to train on.
         validation: the same tasks with held-out episodes, or None.
         settings: how to train.
@@ -157,8 +157,8 @@ class TaskTrainer:
         """The losses of some windows of a domain, as parts of the update's.
 
         Args:
-            weight: of the domain.
-            starts: of the windows.
+            weight: weight of the domain.
+            starts: starts of the windows.
             counts: predictions in all windows of the domain.
         """
         accumulate = self.settings.accumulate
@@ -254,7 +254,7 @@ class TaskTrainer:
         """Resume from a checkpoint.
 
         Args:
-            checkpoint: of the same model, data and settings.
+            checkpoint: a checkpoint of the same model, data and settings.
             on_warning: called when the number of threads has changed.
 
         Raises:

@@ -38,19 +38,19 @@ class TrainSettings:
     """How to train.
 
     Args:
-        updates: of the whole run, including those before a resume.
-        schedule: of the learning rate.
-        seed: of shuffling, dropout and the choice of validation windows; not of the initial weights.
+        updates: updates of the whole run, including those before a resume.
+        schedule: schedule of the learning rate.
+        seed: seed of shuffling, dropout and the choice of validation windows; not of the initial weights.
         batch_size: windows per update.
-        learning_rate: before the schedule.
+        learning_rate: learning rate before the schedule.
         optimizer: ``adamw``, or ``muon`` for the matrices of linear layers with AdamW for all else.
         matrix_rate: Muon's learning rate before the schedule.
         betas: AdamW's moment decays.
-        weight_decay: for the matrices of linear layers and heads.
+        weight_decay: weight decay of the matrices of linear layers and heads.
         grad_clip: largest norm of all gradients together.
         action_weight: weight of action tokens in the loss; observation tokens have 1.
-        reward_weight: of reward tokens.
-        value_weight: of value tokens.
+        reward_weight: weight of reward tokens in the loss.
+        value_weight: weight of value tokens in the loss.
         precision: ``auto`` means bf16 where it is faster.
         compile: whether to compile the model with ``torch.compile``.
         log_every: updates between log steps.
@@ -88,7 +88,7 @@ class TokenTrainer:
     Dropout draws from PyTorch's global generators, which the constructor seeds: use it inside ``preserve_rng_state``.
 
     Args:
-        model: on its device; trained in place.
+        model: the model, on its device; trained in place.
         train: windows to train on, at least one.
         validation: held-out windows, possibly none.
         settings: how to train.
@@ -232,7 +232,7 @@ class TokenTrainer:
         """Resume from a checkpoint.
 
         Args:
-            checkpoint: of the same model, data and settings.
+            checkpoint: a checkpoint of the same model, data and settings.
             on_warning: called when the number of threads has changed.
 
         Raises:

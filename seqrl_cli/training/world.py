@@ -40,7 +40,7 @@ class World(Protocol):
         """Whether this process writes the run."""
 
     def seed(self, seed: int, step: int, number: int) -> None:
-        """Before a shard: seed PyTorch's generators if that is how the shards get their own dropout."""
+        """Seed PyTorch's generators before a shard, if that is how the shards get their own dropout."""
 
     def normal(self, seed: int, step: int, shape: Sequence[int]) -> Tensor | None:
         """Draws for the windows of the whole batch, the same in each process; None to draw them where they are used."""
@@ -49,7 +49,7 @@ class World(Protocol):
         """Get ready for :meth:`accumulate` with this model.
 
         Args:
-            model: whose gradients are summed over the processes.
+            model: the model whose gradients are summed over the processes.
             uses_all: whether each pass uses all parameters.
         """
 
@@ -58,7 +58,7 @@ class World(Protocol):
 
         Args:
             passes: the forward passes of a shard, by its number; none for an empty shard.
-            names: of the measures.
+            names: names of the measures.
 
         Returns:
             The sums of all measures over all passes of all shards, detached.

@@ -128,9 +128,9 @@ def page(title: str, about: Iterable[str], sections: Sequence[Section], library:
     """The whole file.
 
     Args:
-        title: of the page.
+        title: title of the page.
         about: paragraphs below it, plain text.
-        sections: in order; those without parts are left out.
+        sections: the sections in order; those without parts are left out.
         library: JavaScript of plotly; None without figures to draw.
     """
     shown = [section for section in sections if section.parts]

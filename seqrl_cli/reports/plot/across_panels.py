@@ -35,7 +35,7 @@ def build_across_panels(
 
     Args:
         kind: ``aggregate``, ``improvement``, ``profile`` or ``average``.
-        episodes: of all runs.
+        episodes: episodes of all runs.
         published: published figures, for ``average``.
     """
     if kind == "average":

@@ -18,11 +18,11 @@ class Series:
     """One line.
 
     Attributes:
-        label: its name.
+        label: name of the line.
         x, y: the same number of values; NaN leaves a gap.
         low, high: 95 % interval of ``y``; None for a single curve.
         count: how many curves ``y`` is the mean of.
-        colour: index; lines of one model share it.
+        colour: index of the colour; lines of one model share it.
         dash: index of the line style.
         faint: whether it is drawn thin and without its name, because it accompanies another line.
     """
@@ -43,11 +43,11 @@ class PointsRow:
     """One row of points, each a single result.
 
     Attributes:
-        label: its name.
+        label: name of the row.
         values: the results.
-        mean: their mean.
+        mean: mean of the results.
         interval: 95 % interval of the mean; None when unknown.
-        colour: index.
+        colour: index of the colour.
     """
 
     label: str
@@ -64,7 +64,7 @@ class HeatMap:
     Attributes:
         rows: names of the rows, the first at the top.
         columns: names of the columns.
-        values: by row.
+        values: the values by row.
     """
 
     rows: tuple[str, ...]
@@ -79,9 +79,9 @@ class Panel:
     Attributes:
         kind: the kind of plot, in one word.
         title: what it shows.
-        x_label, y_label: with units.
-        series: its lines; empty if it has ``dots``.
-        dots: its rows of points along the x axis; empty if it has ``series``.
+        x_label, y_label: labels of the axes, with units.
+        series: the panel's lines; empty if it has ``dots``.
+        dots: rows of points along the x axis; empty if it has ``series``.
         logarithmic: whether both axes are, for lines over powers of two.
         small: panels of one task each, drawn small in a grid instead of ``series`` or ``dots``.
         x_logarithmic: whether the x axis alone is, for lines over values that differ by factors.
@@ -132,7 +132,7 @@ def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
     """Average the return so far; an episode that has ended keeps its return.
 
     Args:
-        rewards: per episode, (steps,).
+        rewards: rewards of each episode, (steps,).
     """
     longest = max(len(each) for each in rewards)
     sums = [np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)]) for each in rewards]

@@ -22,7 +22,7 @@ class Plans:
         label: method and setting.
         first: one of the runs.
         dash: index of the setting among those of the method.
-        episodes: of all runs, without repeats of one seed.
+        episodes: episodes of all runs, without repeats of one seed.
     """
 
     label: str

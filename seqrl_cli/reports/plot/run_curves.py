@@ -25,7 +25,7 @@ class PlottedRun:
     Attributes:
         folder: the run's folder.
         record: the run's record.
-        episodes: planned with it.
+        episodes: the episodes that were planned with it.
         method: name of the method that the run is a seed of.
         colour: index of the method's colour.
         axes: the run's place on the axes of its sweep, by configuration key; empty without a sweep.

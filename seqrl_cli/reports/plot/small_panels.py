@@ -42,7 +42,7 @@ def draw_grid(part: Any, panel: Panel) -> None:
 
     Args:
         part: a figure or subfigure.
-        panel: with ``small``.
+        panel: a panel that has ``small``.
     """
     part.suptitle(plain(panel.title), x=0.015, ha="left", fontsize=11, fontweight="bold")
     rows = math.ceil(len(panel.small) / GRID_COLUMNS)

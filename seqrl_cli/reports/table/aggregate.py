@@ -72,7 +72,7 @@ def build_aggregate_table(episodes: Sequence[EpisodeResult], scales: Sequence[st
     """Aggregate the methods over the datasets that they share.
 
     Args:
-        episodes: from :func:`seqrl_cli.reports.results.read_results`.
+        episodes: episodes from :func:`seqrl_cli.reports.results.read_results`.
         scales: notes on what scores stand for.
 
     Raises:

@@ -77,7 +77,7 @@ def build_table(
     """Summarize episodes and add references and published figures.
 
     Args:
-        episodes: from :func:`seqrl_cli.reports.results.read_results`.
+        episodes: episodes from :func:`seqrl_cli.reports.results.read_results`.
         by: ``"method"`` joins the runs of one architecture and settings; ``"run"`` keeps them apart.
         sort: one of ``SORTS``.
         references: the datasets' own behaviour and random policies.
@@ -145,7 +145,7 @@ def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow], own_sc
 
 
 def _other_data_note(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> list[str]:
-    """Which datasets of the table the published figures are not for."""
+    """A note that names the datasets of the table that the published figures are not for; empty if there is none."""
     others = sorted({row.dataset for row in rows} - set(D4RL_DATASETS))
     return [PUBLISHED_NOTE.format(", ".join(others))] if published and others else []
 

@@ -22,11 +22,11 @@ class Cell:
 
     Attributes:
         mean: the score, or the return.
-        error: its standard error; None if unknown.
+        error: standard error of the mean; None if unknown.
         is_return: whether it is a return, because the dataset has no reference scores.
         interval: 95 % interval of the mean; None if unknown.
         iqm: interquartile mean; None if unknown.
-        iqm_interval: its 95 % interval.
+        iqm_interval: 95 % interval of the interquartile mean; None if unknown.
         seeds: number of seeds; 0 if unknown.
         count: seeds × episodes, as text; empty if unknown.
     """
@@ -46,10 +46,10 @@ class Column:
     """One method.
 
     Attributes:
-        title, latex_title: its name above the column.
-        cells: by dataset id.
+        title, latex_title: name of the method above the column.
+        cells: the cells by dataset id.
         own: whether these are our results.
-        remarks: about them, beside the name.
+        remarks: remarks about the models, shown beside the name.
         settings: plan settings by dataset id, where the title does not contain them.
         differs: the settings that set its models apart from others of the architecture, if they are those on all
             datasets; else empty.

@@ -24,8 +24,8 @@ class _Measure:
     """One number of a run.
 
     Attributes:
-        key: in JSON.
-        title: of its column; none for no column.
+        key: key of the number in JSON.
+        title: title of the number's column; empty for no column.
         value: reads it.
         unit: ``success`` is in percent, or a return where tasks report no success; ``fraction`` is always in percent.
         has_interval: whether a column with its interval follows.
@@ -63,7 +63,7 @@ class ContinualRow:
     """One method.
 
     Attributes:
-        method: with the settings that set it apart.
+        method: name of the method, with the settings that set it apart.
         seeds: runs behind the row.
         values: statistics over seeds by measure; percent where success is reported. None where nothing is known.
         in_percent: whether tasks report success.

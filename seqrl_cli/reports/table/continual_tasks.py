@@ -39,7 +39,7 @@ class TaskRow:
     """One task of one method.
 
     Attributes:
-        method: with the settings that set it apart.
+        method: name of the method, with the settings that set it apart.
         task: the last part of its data's id, or all of it where two would be alike.
         seeds: runs behind the row.
         values: means over seeds by the keys of the columns; percent where success is reported. None where unknown.

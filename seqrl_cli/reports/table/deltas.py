@@ -112,5 +112,5 @@ def _mean_return(episodes: Sequence[EpisodeResult]) -> float:
 
 
 def _mean_score(episodes: Sequence[EpisodeResult]) -> float:
-    """In percent; NaN if an episode has no score."""
+    """Mean normalized score in percent; NaN if an episode has no score."""
     return float(np.mean([np.nan if episode.score is None else 100 * episode.score for episode in episodes]))

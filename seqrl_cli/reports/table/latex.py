@@ -33,8 +33,8 @@ class LatexOptions:
 
     Attributes:
         cells: one of ``CELLS``: mean ± standard error, mean and interval, or interquartile mean and interval.
-        label: of the table; None = ``PUBLISHED_LABEL`` or ``OWN_LABEL``.
-        caption: LaTeX; None = what the numbers are.
+        label: label of the table; None = ``PUBLISHED_LABEL`` or ``OWN_LABEL``.
+        caption: caption of the table, in LaTeX; None = what the numbers are.
     """
 
     cells: str = "error"

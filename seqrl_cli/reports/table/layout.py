@@ -20,7 +20,7 @@ class TextRow:
 
     Attributes:
         cells: a name, then one text per column; a name alone is a heading, and no cell at all an empty line.
-        style: Rich's, for example ``"bold"``.
+        style: name of a style of Rich's, for example ``"bold"``.
     """
 
     cells: tuple[str, ...] = ()

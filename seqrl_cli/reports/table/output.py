@@ -32,7 +32,7 @@ def records_csv(records: Sequence[Mapping[str, Any]], fields: Sequence[str] = ()
     """Records below a header line; unknown values are empty.
 
     Args:
-        records: all with the same keys.
+        records: the records, all with the same keys.
         fields: these keys; may be left out if there is a record.
     """
     text = io.StringIO()

@@ -24,10 +24,10 @@ class ResultRow:
         episodes_per_run: the fewest and the most episodes of one of them.
         env_id: the environment; None when unknown.
         settings: the plan settings, which are part of the method's name; empty when unknown.
-        iterations: of online fine-tuning, mean over runs; None without fine-tuning.
+        iterations: iterations of online fine-tuning, mean over runs; None without fine-tuning.
         online_steps: environment steps explored in these iterations, mean over runs.
         cut: how many episodes ``plan.max_steps`` ended before the environment's own limit.
-        cut_at: that number of steps; None if no episode was cut.
+        cut_at: the ``plan.max_steps`` that ended them; None if no episode was cut.
         differs: the settings that set its models apart from others of the architecture on the dataset; empty if none.
     """
 
@@ -65,7 +65,7 @@ class ReferenceRow:
 
     Attributes:
         dataset: dataset id.
-        name: for example ``"behaviour (dataset)"`` or ``"random policy"``.
+        name: name of the reference, for example ``"behaviour (dataset)"`` or ``"random policy"``.
         mean_return: mean return of its episodes.
         score: normalized score as a fraction; None if the dataset has no reference scores.
         episodes: how many episodes the mean is over; None when unknown.

@@ -33,9 +33,9 @@ class TaskRow:
         episodes: number of episodes.
         seeds: models behind the row; those of one seed count once.
         return_: statistics of the return.
-        success: of episodes solved at any step, in percent; None if no task reports success.
-        success_at_end: of episodes solved at their last step, in percent.
-        score: of the normalized score, in percent; None if no task has one.
+        success: statistics of the episodes solved at any step, in percent; None if no task reports success.
+        success_at_end: statistics of the episodes solved at their last step, in percent.
+        score: statistics of the normalized score, in percent; None if no task has one.
     """
 
     kind: str
@@ -61,8 +61,8 @@ class TaskTable:
 
     Attributes:
         by: ``task`` or ``domain``.
-        rows: in the order of the table; those over all tasks come last.
-        notes: printed below the table.
+        rows: the rows in the order of the table; those over all tasks come last.
+        notes: notes that are printed below the table.
     """
 
     by: str
@@ -79,7 +79,7 @@ def build_task_table(episodes: Sequence[EpisodeResult], by: str) -> TaskTable:
     """Summarize episodes by task or by domain.
 
     Args:
-        episodes: from :func:`seqrl_cli.reports.results.read_results`.
+        episodes: episodes from :func:`seqrl_cli.reports.results.read_results`.
         by: ``task`` or ``domain``.
     """
     assert by in ("task", "domain")

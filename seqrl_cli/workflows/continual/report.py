@@ -15,12 +15,12 @@ class ContinualReport:
     """Result of ``continual``.
 
     Attributes:
-        run: its folder.
+        run: the run's folder.
         method: see :mod:`seqrl_cli.continual.methods`.
         tasks: datasets in the order of learning.
         matrix: success on each task (column) before learning and after each task (row).
-        scores: by success at any step of an episode.
-        scores_at_end: by success at the last step.
+        scores: scores by success at any step of an episode.
+        scores_at_end: scores by success at the last step.
         inference: fraction of steps after the last task with the right adapter; None if the method infers no task.
         inference_first: the same over first steps.
         inference_episodes: the same over last steps, after an episode's whole evidence.
@@ -76,8 +76,8 @@ def make_report(folder: ContinualFolder, record: ContinualRecord, fresh: int) ->
     """The report of a finished run.
 
     Args:
-        folder: of the run.
-        record: of the run.
+        folder: the run's folder.
+        record: the run's record.
         fresh: stages that were learned or evaluated by this command.
     """
     stages = folder.stages(record)

@@ -133,7 +133,7 @@ def _learn_all(
 
     Args:
         job: the run.
-        stages: that are learned.
+        stages: the stages to learn.
         threads: CPU threads.
         console: shows progress.
         beside: entered once the run has its record, and left once that says how it ended.

@@ -70,10 +70,10 @@ class ContinualJob:
     """A continual run, resolved before anything is written.
 
     Attributes:
-        folder: of the run, which may exist.
-        record: of the run as it will be written.
+        folder: the run's folder, which may exist.
+        record: the run's record as it will be written.
         base: the pretrained model.
-        base_data: where the data of the pretraining are; None if they are not in the run directory.
+        base_data: the data of the pretraining; None if they are not in the run directory.
         dataset: the suite.
         method: what learns, and how.
         device: the model's device.

@@ -18,7 +18,7 @@ class DiscretizeRequest:
 
     Attributes:
         dataset: the dataset; it is made or fetched first if it is missing.
-        config: its configuration; only the section ``data`` matters.
+        config: the dataset's configuration; only the section ``data`` matters.
         force: replace tokens that exist.
     """
 

@@ -22,7 +22,7 @@ class DownloadRequest:
 
     Attributes:
         dataset: the dataset to fetch, simulate or copy.
-        config: its configuration; only the section ``data`` matters.
+        config: the dataset's configuration; only the section ``data`` matters.
         force: replace a dataset that exists.
         jobs: how many datasets of several to make at once; None: one per core.
     """
@@ -38,15 +38,15 @@ class DatasetReport:
     """Result of ``download`` and ``collect``.
 
     Attributes:
-        dataset: its id.
-        path: its file, or those of several datasets.
+        dataset: id of the dataset.
+        path: path of the dataset's file, or paths of those of several datasets.
         fresh: whether anything was made now.
-        episodes: None for several datasets.
-        transitions: of all datasets.
-        mean_return: None for several datasets.
-        score: normalized, in percent; None if unknown.
+        episodes: number of episodes; None for several datasets.
+        transitions: number of transitions of all datasets.
+        mean_return: mean return of the episodes; None for several datasets.
+        score: normalized score in percent; None if unknown.
         datasets: transitions by id, for several datasets.
-        new: which of these were made now.
+        new: ids of those of the datasets that were made now.
     """
 
     dataset: str

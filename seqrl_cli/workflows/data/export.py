@@ -39,7 +39,7 @@ class DatasetExportRequest:
         store: the run directory.
         dataset: a name or a path; it is made or fetched if it is missing.
         format: one of ``FORMATS``.
-        output: for ``d4rl`` a file or the folder to put it in, for ``minari`` the folder of Minari's datasets;
+        output: the file or the folder to put it in, for ``d4rl``; the folder of Minari's datasets, for ``minari``;
             None = beside the dataset.
         force: replace an existing export.
     """

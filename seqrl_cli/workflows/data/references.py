@@ -28,11 +28,11 @@ class ReferenceRequest:
 
     Attributes:
         dataset: the dataset, which is made first where it is missing.
-        config: its configuration; only the section ``data`` matters.
+        config: the dataset's configuration; only the section ``data`` matters.
         policies: what scores 0 and what scores 100, joined by a comma: each a policy of ``seqrl collect`` (``random``,
             ``expert``, a trained run), ``data`` for the dataset's own mean return, or a return.
         episodes: the fewest episodes of a policy.
-        seed: of the policies' episodes.
+        seed: seed of the policies' episodes.
         force: replace a dataset that exists.
     """
 

@@ -45,8 +45,8 @@ def train_model(request: TrainRequest, command: str, console: Console) -> TrainR
     """Train a demo's model.
 
     Args:
-        request: how.
-        command: the demo's, for the hint.
+        request: what to train, and how.
+        command: the demo's command, for the hint.
         console: see :class:`Console`.
 
     Raises:

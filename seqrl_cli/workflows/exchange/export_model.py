@@ -93,7 +93,7 @@ class _Export:
     """What an export writes.
 
     Attributes:
-        report: of an export that wrote nothing.
+        report: report of an export that wrote nothing.
         write: writes it.
     """
 

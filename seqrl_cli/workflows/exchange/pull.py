@@ -29,7 +29,7 @@ class PullRequest:
     Attributes:
         store: the run directory.
         runs: names below the URL; none means all.
-        url: where from.
+        url: the URL to pull from.
         data: whether datasets and tokens come along, where they are missing here.
         force: replace runs that are newer here.
     """

@@ -29,7 +29,7 @@ class PushRequest:
     Attributes:
         store: the run directory.
         runs: runs by path or name; none means the latest.
-        url: where to.
+        url: the URL to push to.
         data: whether datasets and tokens go along.
         is_over: waits for some seconds, and returns whether the run has ended; None pushes what is there.
         wait: waits for some seconds before another attempt.

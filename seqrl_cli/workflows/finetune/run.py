@@ -32,17 +32,17 @@ class FinetuneReport:
     """Result of ``finetune``.
 
     Attributes:
-        run: its folder.
+        run: the run's folder.
         parent: the trained run.
         learned: what learned, such as ``lora``.
         status: how it ended.
-        updates: made in all.
+        updates: updates made in all.
         fresh: whether this command made some.
         trainable: numbers that learn.
         parameters: all numbers of the model.
-        loss: of the last interval.
-        validation_loss: the last one.
-        seconds: of all updates.
+        loss: training loss of the last log interval; None if nothing was logged.
+        validation_loss: the last validation loss; None if nothing was validated.
+        seconds: time that all updates took, in seconds.
     """
 
     run: str

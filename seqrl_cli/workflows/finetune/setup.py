@@ -78,7 +78,7 @@ class FinetuneJob:
         parent: the trained model, prepared: what learns needs gradients.
         base: how the new run's record names it.
         share: how much of the model learns.
-        device: where the model is.
+        device: the model's device.
     """
 
     train: TrainRequest

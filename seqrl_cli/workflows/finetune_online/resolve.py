@@ -53,7 +53,7 @@ class FinetuneOnlineRequest:
         track: trackers that follow the new run.
         jobs: processes that share the episodes; None = this one alone plays them, or on Ray as many as it has cores.
         on: where these processes are: ``local`` or ``ray``.
-        address: of the Ray cluster; None = the one that this machine belongs to.
+        address: address of the Ray cluster; None = the one that this machine belongs to.
     """
 
     store: RunStore

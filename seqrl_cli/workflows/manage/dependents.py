@@ -33,7 +33,7 @@ class Dependents:
 
     @property
     def folders(self) -> list[Path]:
-        """Of all runs that were made from it."""
+        """Folders of all runs that were made from it."""
         return [folder.path for folder, _ in self.tuned] + [folder.path for folder, _ in self.continual]
 
     def objections(self, store: RunStore, name: str) -> list[str]:

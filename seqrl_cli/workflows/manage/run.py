@@ -30,8 +30,8 @@ class ManageRequest:
     Attributes:
         store: the run directory.
         action: one of ``ACTIONS``.
-        run: by path or name; for ``restore`` its path below the run directory, as before it was archived.
-        new_name: for ``rename``.
+        run: path or name of the run; for ``restore`` its path below the run directory, as before it was archived.
+        new_name: the new name for ``rename``.
         force: delete or archive a run that others were made from.
         confirm: called with the run's name once nothing speaks against the change; raises to stop it.
     """
@@ -50,8 +50,8 @@ class ManageReport:
 
     Attributes:
         action: one of ``ACTIONS``.
-        run: its name before.
-        path: where it is now; None if it is deleted.
+        run: name of the run before.
+        path: path of the run now; None if it is deleted.
         updated: runs in which its new name was written.
         sweeps: those that will train it anew.
     """

@@ -62,7 +62,7 @@ class BeamSearchSpec:
     Attributes:
         trained: the run's model.
         decoder: the model, or the average of an ensemble.
-        settings: of the search.
+        settings: settings of the search.
         max_memory: bytes that planning may take.
         make_graph_decoder: makes decoders for CUDA graphs, if they are used.
         others: the ensemble's other models.

@@ -51,8 +51,8 @@ def load_others(
 
     Args:
         saved: the run.
-        config: its configuration with the plan's settings.
-        device: where to put the models.
+        config: the run's configuration with the plan's settings.
+        device: the device to put the models on.
         check_run: called with each further run before its model is loaded.
         on_warning: called with a message for each run that is not finished, or has a damaged checkpoint.
 

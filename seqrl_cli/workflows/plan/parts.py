@@ -44,7 +44,7 @@ class Part:
     """A share of a plan: every ``of``-th of its episodes, counted over its tasks, from ``index`` on.
 
     Attributes:
-        index: its number.
+        index: number of the part, from 0.
         of: the number of parts.
         step: updates of the checkpoint that all parts play, though the run may have a newer one by now.
     """
@@ -73,7 +73,7 @@ class Part:
         return f"{self.index}/{self.of}@{self.step}"
 
     def share(self, missing: Sequence[Sequence[int]], episodes: int) -> list[list[int]]:
-        """Its share of the missing episodes of each task."""
+        """The part's share of the missing episodes of each task."""
         return [
             [number for number in numbers if (task * episodes + number) % self.of == self.index]
             for task, numbers in enumerate(missing)
@@ -86,9 +86,9 @@ class PartsRequest:
 
     Attributes:
         plan: the plan.
-        words: of ``seqrl plan`` after the run, for each part.
+        words: the words of ``seqrl plan`` after the run, for each part.
         launcher: makes what runs the parts.
-        parts: processes; None = as many as the launcher runs at once.
+        parts: number of processes; None = as many as the launcher runs at once.
         share_memory: whether the parts divide the memory that is free here, for which nobody set a limit.
     """
 

@@ -16,13 +16,13 @@ class PlanReport:
     """Result of ``plan``; scores in percent, None without reference scores.
 
     Attributes:
-        folder: of the episodes.
-        episodes: their number.
+        folder: folder that holds the episodes.
+        episodes: number of episodes.
         fresh: how many of them this call played.
         mean_return: mean over episodes.
-        standard_error: of the mean return; None for one episode.
-        mean_score: normalized return.
-        mean_steps: per episode.
+        standard_error: standard error of the mean return; None for one episode.
+        mean_score: mean normalized return.
+        mean_steps: mean number of steps per episode.
         seconds: wall time of this call's episodes.
         profile: seconds by part.
         horizon: transitions that a search looks ahead if it has time; None if the model does not plan.
@@ -70,10 +70,10 @@ class TaskResult:
     """The episodes of one task; scores in percent, success as fractions of episodes, None where there is none.
 
     Attributes:
-        task: its environment.
+        task: name of the task's environment.
         dataset: id of its dataset.
-        folder: of its episodes.
-        episodes: their number.
+        folder: folder that holds the task's episodes.
+        episodes: number of episodes.
         target_return: what the model was asked for; None if it inferred that itself.
         mean_return: mean over episodes.
         score: normalized return.
@@ -92,7 +92,7 @@ class TaskResult:
     success_at_end: float | None
 
     def text(self) -> str:
-        """Its numbers, for a person."""
+        """The task's numbers, for a person."""
         parts = [f"return {amount(self.mean_return):>8}"]
         if self.success is not None and self.success_at_end is not None:
             parts.append(f"success {percent(self.success):>7}, at the end {percent(self.success_at_end):>7}")

@@ -123,7 +123,7 @@ def play(session: PlanSession, episodes: list[int], profile: Profile, console: C
 
     Args:
         session: the plan.
-        episodes: their numbers.
+        episodes: numbers of the episodes.
         profile: receives the times.
         console: shows progress.
         staged: write them beside the existing ones, which they will replace.
@@ -204,8 +204,8 @@ def report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile:
     Args:
         sessions: the plan's one session.
         fresh: episodes that were played now.
-        seconds: that it took.
-        profile: how they were spent.
+        seconds: wall time of the call, in seconds.
+        profile: how the time was spent.
     """
     (session,) = sessions
     episodes = [read_episode(episode_path(session.folder, i)) for i in range(session.config.episodes)]

@@ -90,7 +90,7 @@ class PlanSession:
 
     Attributes:
         run: the run's folder.
-        agent: its model, and how it chooses actions.
+        agent: the run's model, and how it chooses actions.
         config: the plan's settings.
         env_id: the environment that it plays.
         references: returns that score 0 and 1; None when they are not known.
@@ -205,8 +205,8 @@ class LoadedAgent:
 
     Attributes:
         saved: the run.
-        config: its configuration with the plan's settings.
-        agent: its model, and how it chooses actions.
+        config: the run's configuration with the plan's settings.
+        agent: the run's model, and how it chooses actions.
     """
 
     saved: SavedRun
@@ -239,7 +239,7 @@ def load_agent(request: PlanRequest, on_warning: Callable[[str], None]) -> Loade
 
 
 def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> PlanSession:
-    """As :func:`load_agent`, with the run's environment.
+    """Load a run as :func:`load_agent` does, with the run's environment.
 
     Raises:
         UsageError: likewise.

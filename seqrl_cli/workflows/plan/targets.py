@@ -14,7 +14,7 @@ def target_returns(tasks: Sequence[TaskRecord], plan: PlanConfig) -> list[float 
     """The target return of each task; None where the model infers it.
 
     Args:
-        tasks: to play.
+        tasks: the tasks to play.
         plan: ``targets`` says where targets come from, and ``target_multiple`` is their factor.
 
     Raises:

@@ -40,7 +40,7 @@ def run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> Task
 
     Args:
         base: the run's session.
-        request: which tasks.
+        request: the request, which names the tasks.
         console: shows progress.
 
     Raises:

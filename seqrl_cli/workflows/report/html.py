@@ -42,7 +42,7 @@ from seqrl_cli.workflows.report.plot import find_runs
 
 SUFFIXES = (".html", ".htm")
 MAX_VIDEO_BYTES = 24 * 2**20
-"""Of all videos together; browsers open larger pages slowly."""
+"""Size of all videos together; browsers open larger pages slowly."""
 
 _VIDEOS = {".gif": "image/gif", ".mp4": "video/mp4"}
 
@@ -56,7 +56,7 @@ class HtmlRequest:
         runs: runs by path or name, or datasets and folders for all runs below them; none = all runs.
         output: the file; None = ``report.html``.
         by: ``method`` joins runs that differ only in their seed, ``run`` keeps them apart.
-        title: of the page; None = the names of what it shows.
+        title: title of the page; None = the names of what it shows.
         force: also replace a file that is no report; a report is replaced in any case, as by ``table`` and ``plot``.
     """
 

@@ -83,5 +83,5 @@ def _difference(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changes(changes: dict[str, Any]) -> str:
-    """As typed on the command line: ``plan.cdf_act=null, plan.k_act=40``."""
+    """The changes as typed on the command line: ``plan.cdf_act=null, plan.k_act=40``."""
     return ", ".join(f"{key}={value_text(value)}" for key, value in changes.items()) or "–"

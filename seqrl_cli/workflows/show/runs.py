@@ -36,7 +36,7 @@ class RunFilter:
     """Which runs ``seqrl runs list`` prints, and in which order.
 
     Attributes:
-        pattern: with ``*`` and ``?``, else a part of the name; None = all.
+        pattern: pattern with ``*`` and ``?``, else a part of the name; None = all.
         status: only runs of this status.
         arch: only runs of this architecture.
         sort: one of ``SORTS``.

@@ -21,8 +21,8 @@ class PlanGroupRequest:
 
     Attributes:
         store: the run directory.
-        sweep: its name.
-        words: of ``seqrl plan``, without the run.
+        sweep: name of the sweep.
+        words: the words of ``seqrl plan``, without the run.
         launcher: makes what runs the commands.
         threads: CPU threads of each.
     """

@@ -58,8 +58,8 @@ class PlayTimes:
         """Let a member's untrained model play a few steps of each of its plans.
 
         Args:
-            member: its plans are measured.
-            job: its training, whose model is left in evaluation mode.
+            member: the member whose plans are measured.
+            job: the member's training, whose model is left in evaluation mode.
         """
         steps = member.member.steps[1:]
         if steps and job.tasks:

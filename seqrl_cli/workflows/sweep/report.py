@@ -16,12 +16,12 @@ class SweepReport:
     """Result of ``sweep``.
 
     Attributes:
-        sweep: its name.
+        sweep: name of the sweep.
         members: how far each is now.
-        failed: why, by run, for the members that this command could not finish.
+        failed: reasons by run, for the members that this command could not finish.
         script: the script of a job array, if one was written.
         job: the job array that the scheduler made of it.
-        seconds: that this command took.
+        seconds: time that this command took, in seconds.
     """
 
     sweep: str

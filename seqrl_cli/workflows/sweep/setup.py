@@ -29,7 +29,7 @@ class Cluster:
 
     Attributes:
         kind: ``ray``, ``slurm`` or ``pbs``.
-        address: of a Ray cluster; None = the one that this machine belongs to.
+        address: address of a Ray cluster; None = the one that this machine belongs to.
         cpus: cores per member.
         gpus: GPUs per member; None = not asked for.
         time: time limit of a job, as the scheduler writes it.
@@ -54,13 +54,13 @@ class SweepRequest:
         store: the run directory.
         grid: what to train, and what to plan with.
         name: the sweep's name, if the user chose one, with which the names of its runs begin too.
-        default_name: its name otherwise.
+        default_name: name of the sweep otherwise.
         jobs: members at a time on this machine.
         threads: CPU threads of each member; None = as the sweep was begun with, else all cores shared by the jobs.
-        cores: of this machine.
+        cores: number of cores of this machine.
         device: ``auto``, ``cpu``, ``cuda`` …
         retries: how often a command that dies is started again.
-        cluster: where members run; None = on this machine.
+        cluster: the cluster that members run on; None = on this machine.
         network: words for commands that fetch data, such as ``--offline``.
         followers: what accompanies each member.
         force: replace the list of members of an existing sweep of this name.
@@ -91,9 +91,9 @@ class Member:
     """A member with what it trains on.
 
     Attributes:
-        member: as in the record.
-        dataset: its dataset.
-        config: its resolved configuration.
+        member: the member as in the record.
+        dataset: the member's dataset.
+        config: the member's resolved configuration.
     """
 
     member: SweepMember
@@ -106,8 +106,8 @@ class Sweep:
     """A checked sweep.
 
     Attributes:
-        record: as it is written.
-        members: with what they train on.
+        record: the record as it is written.
+        members: the members with what they train on.
         missing_data: those of the commands for data whose files are not there.
     """
 

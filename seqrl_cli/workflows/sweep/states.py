@@ -37,17 +37,17 @@ class MemberState:
     """How far a member is.
 
     Attributes:
-        run: its folder below the run directory.
+        run: path of the run's folder below the run directory.
         status: ``waiting``, ``finished``, or that of its run; ``planning`` if episodes are still to be played;
             ``starting`` if a process runs it that has not begun its run yet; ``missing`` if it was started, has no
             run and no process: it was renamed, archived or deleted, or failed at once; ``foreign`` if another command
             made the finished run of its name, whose settings the sweep compares when it comes to it.
-        updates: made so far.
+        updates: updates made so far.
         validation_loss: the last one.
-        episodes: planned so far.
-        wanted: episodes to plan.
+        episodes: number of episodes planned so far.
+        wanted: number of episodes to plan.
         score: mean normalized score of the planned episodes, in percent; None without reference scores.
-        mean_return: of the planned episodes.
+        mean_return: mean return of the planned episodes.
         own: whether the run was trained by the member's own command line.
     """
 

@@ -25,8 +25,8 @@ class TrackRequest:
     Attributes:
         store: the run directory.
         run: a run's path or name; None for the latest.
-        trackers: names.
-        project: under which they keep the run.
+        trackers: names of the trackers.
+        project: the project under which they keep the run.
         is_over: waits for some seconds, and returns whether the run has ended; None sends what is there.
     """
 

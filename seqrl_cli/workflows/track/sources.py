@@ -30,7 +30,7 @@ class Source(Protocol):
 
     @property
     def path(self) -> Path:
-        """Its folder."""
+        """The run's folder."""
 
     @property
     def id(self) -> str:
@@ -38,14 +38,14 @@ class Source(Protocol):
 
     @property
     def log(self) -> Log:
-        """Its log steps."""
+        """The run's log steps."""
 
     def described(self, name: str, project: str, own: Path) -> TrackedRun:
         """The run as a tracker sees it.
 
         Args:
-            name: its path below the run directory.
-            project: under which the tracker keeps it.
+            name: path of the run below the run directory.
+            project: the project under which the tracker keeps the run.
             own: the tracker's folder.
         """
 
@@ -53,7 +53,7 @@ class Source(Protocol):
         """Scores, figures and videos that there are now."""
 
     def status(self) -> str:
-        """Its status now, as one word."""
+        """The run's status now, as one word."""
 
 
 def find_source(store: RunStore, spec: str | None, on_warning: Callable[[str], None]) -> Source:
@@ -78,17 +78,17 @@ class TrainedSource:
 
     @property
     def path(self) -> Path:
-        """Its folder."""
+        """The run's folder."""
         return self.folder.path
 
     @property
     def id(self) -> str:
-        """From its dataset, its name and the time of its creation."""
+        """An id made of the run's dataset, its name and the time of its creation."""
         return _id_of(self.record.dataset, self.record.name, self.record.created)
 
     @property
     def log(self) -> Log:
-        """Its ``metrics.jsonl``."""
+        """The run's ``metrics.jsonl``."""
         return FileLog(self.folder.metrics)
 
     def described(self, name: str, project: str, own: Path) -> TrackedRun:
@@ -126,12 +126,12 @@ class ContinualSource:
 
     @property
     def path(self) -> Path:
-        """Its folder."""
+        """The run's folder."""
         return self.folder.path
 
     @property
     def id(self) -> str:
-        """From its suite, its name and the time of its creation."""
+        """An id made of the run's suite, its name and the time of its creation."""
         return _id_of(self.record.suite, self.path.name, self.record.created)
 
     @property

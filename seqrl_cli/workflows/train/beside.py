@@ -26,8 +26,8 @@ class Beside:
     same weights, once. It ends with this process, however that ends.
 
     Args:
-        setup: of the player.
-        on_warning: receives its warnings.
+        setup: what the player is sent first.
+        on_warning: called with the player's warnings.
     """
 
     def __init__(self, setup: Setup, on_warning: Callable[[str], None]) -> None:

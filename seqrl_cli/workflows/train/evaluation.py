@@ -28,10 +28,10 @@ def evaluations(
     """The evaluations of a run that has its record, in a process beside this one; None if it wants none.
 
     Args:
-        folder: the run's.
-        config: its complete configuration.
-        job: its model and data.
-        store: where its dataset is.
+        folder: the run's folder.
+        config: the run's complete configuration.
+        job: the run's model and data.
+        store: the run directory that holds the run's dataset.
         console: receives warnings.
         threads: CPU threads of training; the process has half as many, since both compute at the same time.
     """

@@ -42,11 +42,11 @@ class Setup:
     """What the process is sent first.
 
     Attributes:
-        folder: the run's.
-        record: of the run.
-        config: its complete configuration.
-        store: where its dataset is.
-        model: with any weights, on the device where it plays.
+        folder: the run's folder.
+        record: the run's record.
+        config: the run's complete configuration.
+        store: the run directory that holds the run's dataset.
+        model: the model with any weights, on the device where it plays.
         tokens: how a token model's tokens are read, without the tokens themselves; None for policies.
         accepted: environments whose modules the user trusts.
         threads: CPU threads to play with.
@@ -70,7 +70,7 @@ class Answer:
         values: the numbers of the evaluation.
         failure: a user's mistake or an environment's failure, packed.
         fault: the traceback of any other error.
-        warnings: in order.
+        warnings: the warnings in order.
     """
 
     values: Values | None = None

@@ -95,7 +95,7 @@ def follow(job: TrainJob, every: int | None, world: World) -> int:
     """Train with the leader, as often as it starts the loop; returns the updates made.
 
     Args:
-        job: the same as the leader's.
+        job: the same job as the leader's.
         every: updates between the leader's evaluations.
         world: the processes.
 

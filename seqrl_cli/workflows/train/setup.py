@@ -32,7 +32,7 @@ class TrainRequest:
         threads: CPU threads; None = all cores.
         force: replace an existing run.
         argv: the command line, for the record.
-        placement: of this process among several that train the run; None if it is the only one.
+        placement: place of this process among several that train the run; None if it is the only one.
         devices: processes to start on this machine; None = one, or those that torchrun started.
         track: trackers that follow the run.
         push: the URL to push the run to after each checkpoint; None for none.
@@ -79,7 +79,7 @@ def check_before_training(request: TrainRequest, job: TrainJob, console: Console
 
     Args:
         request: what to train.
-        job: how.
+        job: the job that trains it.
         console: gets the warnings.
         has_data: whether the job has the data themselves, not placeholders of about their size.
 

@@ -36,7 +36,7 @@ class Training:
     Attributes:
         request: the run, its data and its configuration.
         job: model, windows and settings.
-        device: where the model is.
+        device: the model's device.
         threads: CPU threads.
         console: shows progress.
         base: the model that is fine-tuned; None for one that is trained from scratch.

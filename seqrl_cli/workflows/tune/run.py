@@ -29,12 +29,12 @@ class TuneReport:
     """Result of ``tune``.
 
     Attributes:
-        study: its name.
+        study: name of the study.
         metric: what was optimized.
         best: the best trial; None if none is complete.
         run: the best trial's run.
-        trials: all of them.
-        seconds: that this command took.
+        trials: all trials.
+        seconds: time that this command took, in seconds.
     """
 
     study: str

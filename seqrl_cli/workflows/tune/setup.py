@@ -30,7 +30,7 @@ class TuneRequest:
         trials: how many.
         metric: one of ``METRICS``.
         pruner: one of ``PRUNERS``.
-        seed: of the choices.
+        seed: seed of the choices.
     """
 
     store: RunStore

@@ -33,7 +33,7 @@ class Tried:
     """One trial.
 
     Attributes:
-        number: from 0.
+        number: number of the trial, from 0.
         state: ``running``, ``complete``, ``pruned`` or ``fail``.
         values: what was chosen, as typed after ``key=``.
         result: the metric; None if there is none.
@@ -49,11 +49,11 @@ class Study:
     """A study in a journal file.
 
     Args:
-        journal: its file; a study that it contains goes on.
+        journal: file of the journal; a study that it contains goes on.
         space: what trials may choose.
         maximize: whether a higher metric is better.
         pruner: one of ``PRUNERS``.
-        seed: of the choices.
+        seed: seed of the choices.
         warmup: trials that are never pruned.
     """
 
