@@ -34,7 +34,7 @@ class BaseModel:
     Attributes:
         run: path or name of its run, for messages.
         step: updates of the checkpoint.
-        sha256: of its weights, from :func:`base_hash`.
+        sha256: hash of its weights, from :func:`base_hash`.
     """
 
     run: str
@@ -47,11 +47,11 @@ class SavedAdapter:
     """The contents of a file.
 
     Attributes:
-        path: of the file.
-        spec: of every member.
+        path: the file.
+        spec: the spec of every member.
         pool: number of members.
         base: the model that the adapter belongs to.
-        tensors: of all members.
+        tensors: the tensors of all members, by name.
         extra: other tensors that were saved with them, such as keys.
     """
 
@@ -90,8 +90,8 @@ def write_adapter(path: Path, adapters: AdapterSet, base: BaseModel, extra: Mapp
     """Write a file, completely or not at all.
 
     Args:
-        path: ends in ``.safetensors``.
-        adapters: whose members are all saved.
+        path: the file, whose name ends in ``.safetensors``.
+        adapters: the adapters, whose members are all saved.
         base: the model they belong to.
         extra: other tensors to save with them.
 

@@ -38,12 +38,12 @@ class DatasetRef:
     """A dataset that a user named; its file need not exist yet.
 
     Attributes:
-        id: its name; a user's file becomes ``local/<stem>``.
+        id: name of the dataset; ``local/<stem>`` for a user's file.
         spec: source, environment, reference scores.
-        folder: its folder in the run directory.
+        folder: folder of the dataset in the run directory.
         store: the run directory, with its network access.
-        file: its ``dataset.h5``.
-        suite: what the user typed, if a suite was part of it; it names the folder of several datasets.
+        file: the ``dataset.h5`` in that folder.
+        suite: name that the user typed, if a suite was part of it; it names the folder of several datasets.
     """
 
     id: str

@@ -23,7 +23,7 @@ def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mappin
 
     Args:
         spec: the dataset.
-        data: what the user says.
+        data: the user's settings of the data.
         stated: attributes of the existing dataset; None if it does not exist.
 
     Raises:
@@ -55,9 +55,9 @@ def check_made_with(spec: DatasetSpec, path: Path, stated: Mapping[str, object],
 
     Args:
         spec: the dataset.
-        path: its file in the run directory.
-        stated: that file's attributes.
-        data: what the user says.
+        path: the dataset's file in the run directory.
+        stated: attributes of that file.
+        data: the user's settings of the data.
 
     Raises:
         UsageError: as :func:`check_meaning_of_columns`.

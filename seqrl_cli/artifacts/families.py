@@ -69,10 +69,10 @@ class Family(Protocol):
             config: the run's configuration.
             data: data from ``ensure``, ``current`` or ``placeholder``.
             step_limit: most steps of an episode in its environment.
-            device: where to put the model.
+            device: device of the model.
 
         Raises:
-            SeqrlError: the configuration makes no model, or the dataset has no window.
+            SeqrlError: the model settings are invalid, or the dataset has no window.
         """
 
     def data_like(self, base: Any, dataset: DatasetRef, config: Config) -> TrainingData:
@@ -106,7 +106,7 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, Family] = {"planner": TokenFamily(), "policy": PolicyFamily(), "multi-task": MultiTaskFamily()}
-"""By the name of the kind."""
+"""The families, by the name of the kind."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class LoadedRun:
 
     Attributes:
         trained: the run; the adapter is in use.
-        adapters: None if it has none.
+        adapters: the run's adapters; None if it has none.
     """
 
     trained: TrainedRun
@@ -137,7 +137,7 @@ def load_trained(
 
     Args:
         run: the run.
-        device: where to put the model.
+        device: device of the model.
         checkpoint: updates of the checkpoint; None = the newest whole one.
         on_warning: called with a message for each damaged checkpoint that is skipped.
 

@@ -51,8 +51,8 @@ def adapt(model: nn.Module, settings: FinetuneConfig, seed: int) -> AdapterSet |
 
     Args:
         model: changed in place; without adapters.
-        settings: what learns.
-        seed: of the adapter's initial weights.
+        settings: the settings, which say what learns.
+        seed: seed of the adapter's initial weights.
 
     Returns:
         The adapter, if there is one.

@@ -35,7 +35,7 @@ def make_all(
         data: size and seed of simulated ones.
         console: shows one bar for all of them.
         force: make those that exist again.
-        jobs: how many at once; None: one per core.
+        jobs: the most datasets to make at once; None: one per core.
 
     Returns:
         The ids of those that were made now.
@@ -80,9 +80,9 @@ class _Job:
     Attributes:
         part: the dataset.
         process: makes it.
-        connection: it tells here how far it is.
-        share: how far, between 0 and 1.
-        error: what it failed with.
+        connection: the connection on which the process tells how far it is.
+        share: fraction that is done, between 0 and 1.
+        error: the error that ended it; None if there was none.
         is_done: whether it has told how it ended.
     """
 
@@ -164,7 +164,7 @@ class _DistantConsole(Console):
     """The console of a process that makes one dataset: warnings and progress go to the parent.
 
     Args:
-        connection: to the parent.
+        connection: the connection to the parent.
     """
 
     def __init__(self, connection: Connection) -> None:

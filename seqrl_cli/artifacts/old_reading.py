@@ -27,9 +27,9 @@ def read_anew(dataset_id: str, spec: DatasetSpec, file: DatasetFile, store: RunS
     """Replace an old dataset by what the present rules make of its file, unless runs were trained on it.
 
     Args:
-        dataset_id: its name.
-        spec: with the path that the user gave, if it was given.
-        file: its ``dataset.h5``.
+        dataset_id: name of the dataset.
+        spec: the dataset, with the path that the user gave, if any.
+        file: the dataset's ``dataset.h5``.
         store: the run directory, in which its runs are looked for.
         console: gets one line.
     """

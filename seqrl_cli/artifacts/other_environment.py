@@ -18,8 +18,8 @@ def in_environment(path: Path, stated: Mapping[str, object], former: str | None,
     """The episodes of a dataset in another environment, and the attributes to store with them.
 
     Args:
-        path: its file in the run directory.
-        stated: that file's attributes.
+        path: the dataset's file in the run directory.
+        stated: attributes of that file.
         former: gymnasium id of its environment until now; None: unknown.
         env_id: gymnasium id of its environment from now on.
 

@@ -32,7 +32,7 @@ class TrainedPolicy:
     """A run's policy, ready for use; see :class:`~seqrl_cli.artifacts.trained_run.TrainedRun`.
 
     Attributes:
-        model: on its device, in evaluation mode.
+        model: the policy, on its device and in evaluation mode.
         step: the checkpoint's updates.
         config: the run's configuration.
         record: the run's record.
@@ -62,7 +62,7 @@ def pin_target(config: Config, return_range: tuple[float, float] | None, source:
     Args:
         config: the run's configuration; it is returned unchanged if its architecture takes no target return.
         return_range: worst and best return of the data's episodes; None if unknown.
-        source: what should contain them, for errors.
+        source: name of what should state the returns, for errors.
 
     Raises:
         SeqrlError: the return is null, and those of the data are unknown.
@@ -105,12 +105,12 @@ def make_policy(config: Config, data: PolicyData, step_limit: int) -> Policy:
     """A policy with fresh weights, drawn from the run's seed.
 
     Args:
-        config: the run's.
+        config: the run's configuration.
         data: the training data.
         step_limit: most steps of an episode in the environment; longer episodes in the data count, too.
 
     Raises:
-        SeqrlError: the configuration makes no model.
+        SeqrlError: the model settings are invalid.
     """
     spaces = data.episodes.spaces
     discrete = isinstance(spaces.action, DiscreteSpace)
@@ -140,7 +140,7 @@ def load_policy(
 
     Args:
         run: the run.
-        device: where to put the policy.
+        device: device of the policy.
         checkpoint: updates of the checkpoint; None = the newest whole one.
         on_warning: called with a message for each damaged checkpoint that is skipped.
 
@@ -159,7 +159,7 @@ def restore_policy(config: Config, weights: Mapping[str, Tensor], source: object
     Args:
         config: the run's configuration.
         weights: the policy's state dict.
-        source: where they come from, for errors.
+        source: name of where the weights come from, for errors.
 
     Raises:
         SeqrlError: they are another architecture's, or do not fit the configuration.

@@ -41,7 +41,7 @@ def given_references(
 
     Args:
         spec: the dataset.
-        data: what the user says; one of the two is enough where the other is stated.
+        data: the user's settings of the data; one of the two returns is enough where the other is stated.
         stated: attributes of the existing dataset.
 
     Raises:
@@ -82,8 +82,8 @@ def take_references(
 
     Args:
         spec: the dataset.
-        file: its ``dataset.h5``.
-        data: what the user says.
+        file: the dataset's ``dataset.h5``.
+        data: the user's settings of the data.
         load: reads its episodes.
         console: gets one line.
 

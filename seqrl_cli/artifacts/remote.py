@@ -58,11 +58,11 @@ class Manifest:
     """The files of a folder.
 
     Attributes:
-        files: by relative path with slashes.
-        written: when, ISO 8601.
-        host: by which machine.
+        files: the files, by relative path with slashes.
+        written: time of writing, ISO 8601.
+        host: name of the machine that wrote it.
         before: hashes that only the manifest before this one names; pulls that began with it may still need them.
-        tag: what the store calls this version of the manifest; empty for one that was not read from it.
+        tag: the store's tag of this version of the manifest; empty for one that was not read from it.
     """
 
     files: Mapping[str, Stored]
@@ -73,7 +73,7 @@ class Manifest:
 
     @property
     def hashes(self) -> set[str]:
-        """Of all files."""
+        """Hashes of all files."""
         return {file.sha256 for file in self.files.values()}
 
 
@@ -81,7 +81,7 @@ class Remote:
     """A URL, through fsspec.
 
     Args:
-        url: such as ``s3://bucket/path``.
+        url: the URL, such as ``s3://bucket/path``.
 
     Raises:
         UsageError: fsspec does not know its kind.
@@ -138,8 +138,8 @@ class Remote:
         """Write a folder's manifest, whose files are all there.
 
         Args:
-            name: of the folder.
-            files: by path.
+            name: name of the folder.
+            files: the files, by path.
             seen: the manifest that this machine saw last; None if there was none.
 
         Raises:

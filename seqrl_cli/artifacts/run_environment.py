@@ -23,8 +23,8 @@ def environment_of_run(
 
     Args:
         store: the run directory.
-        record: the run's.
-        data: of the run's configuration, which may state the returns that score 0 and 100.
+        record: the run's record.
+        data: the run's settings of the data, which may state the returns that score 0 and 100.
 
     Raises:
         SeqrlError: neither names an environment.

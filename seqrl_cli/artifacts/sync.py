@@ -27,10 +27,10 @@ class Pushed:
     """What a machine knows of one folder below a URL.
 
     Attributes:
-        name: of the folder.
+        name: name of the folder.
         seen: the manifest that was read or written last.
         has_looked: whether there was a look at the URL.
-        hashes: by path, size and time of change, so that nothing is hashed twice.
+        hashes: hashes by path, size and time of change, so that nothing is hashed twice.
         sent: bytes sent so far.
     """
 
@@ -47,9 +47,9 @@ def push_folder(remote: Remote, state: Pushed, folder: Path, files: Callable[[Pa
     Contents go first, the manifest last. What is removed or changed meanwhile is left out, to go with the next push.
 
     Args:
-        remote: where to.
-        state: of the same folder, from push to push.
-        folder: what to push.
+        remote: the URL to push to.
+        state: the machine's knowledge of the folder there, kept from push to push.
+        folder: the folder to push.
         files: lists its files, by relative path with slashes.
 
     Raises:
@@ -106,9 +106,9 @@ def pull_files(remote: Remote, name: str, manifest: Manifest, into: Path, known:
     """Write all files of a manifest into an empty folder; returns the bytes that came from the URL.
 
     Args:
-        remote: where from.
-        name: of the folder there.
-        manifest: its files.
+        remote: the URL to pull from.
+        name: name of the folder there.
+        manifest: the manifest, which names the files.
         into: the folder.
         known: another folder, whose files of equal hashes are used.
 

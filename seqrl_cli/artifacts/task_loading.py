@@ -22,8 +22,8 @@ class MultiTaskData:
     """The tasks of a suite or mixture, with their episodes.
 
     Attributes:
-        tasks: at least one.
-        memory: which of them are in memory.
+        tasks: the tasks, at least one.
+        memory: the plan of which tasks are in memory.
     """
 
     tasks: tuple[TaskData, ...]

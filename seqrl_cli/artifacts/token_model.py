@@ -24,7 +24,7 @@ class TrainedModel:
     """A run's model of tokens, ready for use; see :class:`~seqrl_cli.artifacts.trained_run.TrainedRun`.
 
     Attributes:
-        model: on its device, in evaluation mode.
+        model: the model, on its device and in evaluation mode.
         step: the checkpoint's updates.
         tokens: the tokens it was trained on, with their bin edges; of an imported model the bin edges alone.
         config: the run's configuration.
@@ -51,7 +51,7 @@ def make_model(config: Config, tokens: TokenizedDataset) -> TokenModel:
     """A model with fresh weights, drawn from the run's seed.
 
     Raises:
-        SeqrlError: the configuration makes no model.
+        SeqrlError: the model settings are invalid.
     """
     section = config.model
     assert isinstance(section, TokenModelSection)
@@ -75,7 +75,7 @@ def load_model(
 
     Args:
         run: the run.
-        device: where to put the model.
+        device: device of the model.
         checkpoint: updates of the checkpoint; None = the newest whole one.
         on_warning: called with a message for each damaged checkpoint that is skipped.
 

@@ -61,7 +61,7 @@ def tokens_like(known: TokenizedDataset, dataset: DatasetRef) -> TokenizedDatase
 
     Args:
         known: the tokens that the model was trained on.
-        dataset: of observations and actions of the same sizes.
+        dataset: the dataset, with observations and actions of the same sizes.
     """
     return tokenize(
         dataset.load_readable(images=False),

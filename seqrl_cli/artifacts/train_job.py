@@ -44,10 +44,10 @@ class TrainJob:
     """Everything that the loop needs, made from a request.
 
     Attributes:
-        model: on its device, with fresh weights.
+        model: the model, on its device and with fresh weights.
         train: windows to train on.
         validation: held-out windows; None when there are none.
-        settings: how to train.
+        settings: settings of the training loop.
         trainer: makes the trainer, which makes the updates.
         data: the data that the windows were cut from.
         return_range: worst and best return of the data, for models with a target return; None for others.
@@ -91,9 +91,9 @@ def require_training_memory(job: TrainJob, config: Config, processes: int = 1) -
     """Stop before a training that cannot fit: its weights, gradients and moments, and what each block keeps of a batch.
 
     Args:
-        job: what is trained.
-        config: its configuration.
-        processes: that share a batch.
+        job: the training.
+        config: configuration of the run.
+        processes: number of processes that share a batch.
 
     Raises:
         SeqrlError: the device has less free memory than the least that it takes.

@@ -115,9 +115,9 @@ def require_extra(extra: str, module: str, what: str) -> Any:
     """Import a module of an extra.
 
     Args:
-        extra: its name.
-        module: to import.
-        what: needs it, for the error: an option, a command, a service.
+        extra: name of the extra.
+        module: name of the module to import.
+        what: name of what needs it, for the error: an option, a command, a service.
 
     Raises:
         SeqrlError: it is not installed; the hint is the command that installs it.

@@ -87,7 +87,7 @@ def adapt_head(
         generator: source of the samples, on the CPU.
         updates: optimizer steps.
         batch: samples per update.
-        learning_rate: of AdamW, with a cosine to 0.
+        learning_rate: learning rate of AdamW at the beginning, with a cosine to 0.
     """
     head.requires_grad_(True)
     optimizer = torch.optim.AdamW(head.parameters(), lr=learning_rate, weight_decay=0.0)

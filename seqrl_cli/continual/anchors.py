@@ -19,8 +19,8 @@ class Anchor:
     """Weights to stay near to.
 
     Attributes:
-        values: by name.
-        importance: by name, of each number; all ones for L2.
+        values: the values to stay near to, by name.
+        importance: importance of each number, by name; all ones for L2.
     """
 
     values: Mapping[str, Tensor]
@@ -68,7 +68,7 @@ def fisher_information(
     """The mean squared gradient of some windows' losses, by parameter.
 
     Args:
-        parameters: that need gradients.
+        parameters: the parameters, by name, all of which need gradients.
         losses: one function per window, which computes its negative log likelihood.
     """
     sums = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}

@@ -25,7 +25,7 @@ class FixedChoice:
     """The same adapter in every step.
 
     Args:
-        member: its number; ``NONE`` for no adapter.
+        member: number of the adapter; ``NONE`` for no adapter.
     """
 
     def __init__(self, member: int) -> None:
@@ -80,7 +80,7 @@ class Gate:
 
     Args:
         inferred: the adapter of the most likely task; none in the pretraining's tasks.
-        chooser: of the adapter in all others.
+        chooser: chooses the adapter in all others.
     """
 
     def __init__(self, inferred: Chooser, chooser: Chooser) -> None:

@@ -18,7 +18,7 @@ class OneAdapter:
     """All windows use one adapter.
 
     Args:
-        adapters: of the model.
+        adapters: the model's adapters.
         member: the adapter.
     """
 
@@ -39,10 +39,10 @@ class KeyedAdapters:
     """Each window uses the adapter whose key is nearest, and the chosen keys are pulled to their windows (L2M).
 
     Args:
-        model: with the adapters.
-        adapters: as many as keys.
-        keys: learn with the adapters.
-        weight: of the pull.
+        model: the model with the adapters.
+        adapters: the adapters, one per key.
+        keys: the keys, which learn with the adapters.
+        weight: weight of the pull in the loss.
         allowed: (members,) bool, those that the task may use; None for all.
     """
 
@@ -81,9 +81,9 @@ class Anchored:
     """Weights are held near those after earlier tasks.
 
     Args:
-        parameters: that learn, by name.
-        anchors: of earlier tasks.
-        weight: of the penalty.
+        parameters: the parameters that learn, by name.
+        anchors: the anchors of earlier tasks.
+        weight: weight of the penalty in the loss.
     """
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], anchors: Sequence[Anchor], weight: float) -> None:
@@ -109,12 +109,12 @@ class Contrast:
     unit length; without that, their lengths decide alone, and the loss vanishes.
 
     Args:
-        model: with the adapter.
-        adapters: of the model.
+        model: the model with the adapter.
+        adapters: the model's adapters.
         member: the task's adapter.
-        means: (earlier means, width), of the features of earlier tasks.
-        weight: of the loss.
-        temperature: of its softmax.
+        means: (earlier means, width), the means of the features of earlier tasks.
+        weight: weight of the contrastive loss.
+        temperature: temperature of its softmax.
     """
 
     _MAX_FEATURES = 64  # per update, since the loss compares all pairs

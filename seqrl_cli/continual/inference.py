@@ -20,9 +20,9 @@ class Known:
     """A task that can be inferred.
 
     Attributes:
-        input: which of the model's encoders reads it; others are impossible.
+        input: name of the model's encoder that reads it; tasks of other encoders are impossible.
         member: the adapter that acts in it; ``NONE`` for a task of the pretraining.
-        statistics: of its features.
+        statistics: statistics of its features.
     """
 
     input: str
@@ -34,8 +34,8 @@ class TaskInference:
     """Log probabilities of the known tasks, given a state's features.
 
     Args:
-        known: at least one task.
-        head: trained by :func:`train_head`; None to use the densities themselves.
+        known: the known tasks, at least one.
+        head: a head from :func:`train_head`; None to use the densities themselves.
     """
 
     def __init__(self, known: Sequence[Known], head: nn.Linear | None = None) -> None:
@@ -67,7 +67,7 @@ def train_head(known: Sequence[Known], generator: torch.Generator, updates: int 
     is not favoured.
 
     Args:
-        known: at least one task; features of all have one size.
+        known: the known tasks, at least one; features of all have one size.
         generator: source of the weights and samples.
         updates: optimizer steps.
         batch: samples per update.

@@ -44,9 +44,9 @@ def restore_learned(learner: Learner, tensors: Mapping[str, Tensor], source: obj
     """Restore what :func:`learned_tensors` returned.
 
     Args:
-        learner: of the same method, model and tasks.
-        tensors: on the CPU.
-        source: named in errors.
+        learner: a learner of the same method, model and tasks.
+        tensors: the tensors, on the CPU.
+        source: name of their source, for errors.
 
     Raises:
         SeqrlError: they belong to another method or model.

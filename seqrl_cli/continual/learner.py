@@ -38,11 +38,11 @@ class Learner:
     """A trained model that learns more tasks.
 
     Args:
-        model: of the pretraining, on its device; changed in place.
-        method: what learns, and how.
+        model: the pretrained model, on its device; changed in place.
+        method: the method, which says what learns, and how.
         settings: the numbers.
-        tasks: to learn, in order.
-        recipe: how the pretraining drew and weighted windows, which goes on.
+        tasks: the tasks to learn, in order.
+        recipe: the pretraining's recipe: how it drew and weighted windows, which goes on.
 
     Raises:
         SeqrlError: the adapters do not fit the model.
@@ -83,8 +83,8 @@ class Learner:
         """Free what learns in a task, freeze the rest, and say what accompanies the training.
 
         Args:
-            task: its number, from 0.
-            data: of the task; by it a whole task chooses one adapter of a pool. None if nothing will be trained.
+            task: number of the task, from 0.
+            data: the task's data; by it a whole task chooses one adapter of a pool. None if nothing will be trained.
         """
         self.model.requires_grad_(False)
         for name, weight in self.backbone.items():

@@ -16,8 +16,8 @@ class ContinualMemory:
 
     Attributes:
         model: the backbone and all adapters.
-        training: gradients and the optimizer's two moments.
-        kept: what protects or recognizes a task once it is learned, for all tasks.
+        training: the gradients and the optimizer's two moments.
+        kept: the tensors that protect or recognize tasks once they are learned, for all tasks.
     """
 
     model: int
@@ -26,7 +26,7 @@ class ContinualMemory:
 
     @property
     def text(self) -> str:
-        """In a few words."""
+        """The sizes in a few words."""
         parts = {"model": self.model, "training": self.training, "kept of the tasks": self.kept}
         return ", ".join(f"{byte_size(size)} {name}" for name, size in parts.items() if size)
 
@@ -35,7 +35,7 @@ def memory_of(learner: Learner, pretraining: int) -> ContinualMemory:
     """What a learner that has begun a task will need.
 
     Args:
-        learner: of the whole suite.
+        learner: a learner of the whole suite.
         pretraining: tasks of the pretraining whose data are here.
     """
     numbers = [one.numel() for one in learner.model.parameters() if one.requires_grad]

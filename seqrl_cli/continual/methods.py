@@ -18,16 +18,16 @@ class Method:
     """One way to learn tasks one after the other.
 
     Attributes:
-        name: as the user types it.
-        summary: in a few words.
+        name: name that the user types.
+        summary: description in a few words.
         learns: all weights, the action head, or adapters of a kind.
-        members: how many adapters there are: one, one per task, or a pool with keys.
+        members: number of adapters: one, one per task, or a pool with keys.
         choice: how play chooses an adapter: there is none, there is only one, by the true task, by the inferred task,
             or by the nearest key.
-        learning_rate: used unless the user sets another.
+        learning_rate: the learning rate unless the user sets another.
         penalty: ``l2`` or ``ewc``, which holds weights near their values after earlier tasks.
         separate: whether the penalty has an anchor per earlier task rather than one for all.
-        penalty_weight: used unless the user sets another.
+        penalty_weight: weight of the penalty unless the user sets another.
         replays: whether windows of earlier tasks are mixed in.
         top_k: adapters of a pool per window.
         joint: whether all tasks are learned at once, as an upper bound.
@@ -91,7 +91,7 @@ _ENTRIES = (
 )
 
 METHODS = {method.name: method for method in _ENTRIES}
-"""By name."""
+"""The methods, by name."""
 
 
 def settled(settings: ContinualConfig, method: Method) -> ContinualConfig:

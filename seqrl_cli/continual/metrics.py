@@ -88,8 +88,8 @@ def relative_transfer(areas: Sequence[float], references: Sequence[float]) -> fl
     The mean over tasks of ``(area - reference) / (1 - reference)``.
 
     Args:
-        areas: under each task's curve of success while it was learned after others.
-        references: the same where each task was learned alone.
+        areas: areas under each task's curve of success while it was learned after others.
+        references: the same areas where each task was learned alone.
 
     Returns:
         The mean over tasks whose reference is below 1; None if there is none.

@@ -53,10 +53,10 @@ def open_tasks(
     """Environments of some tasks, closed when the block ends.
 
     Args:
-        tasks: to be played.
+        tasks: the tasks to play.
         episodes: environments per task.
         max_steps: step limit of an episode; None for the environments' own.
-        backend: what runs them.
+        backend: makes what runs them.
 
     Raises:
         SeqrlError: one cannot be made.
@@ -86,13 +86,13 @@ def play_tasks(
     """Play one episode per environment, all tasks side by side.
 
     Args:
-        model: with its adapters.
+        model: the model with its adapters.
         chooser: sets the adapter of each step.
-        tasks: to play.
+        tasks: the tasks to play.
         vectors: environments of each task.
         context: steps that the model sees.
-        decode: how a continuous number is chosen.
-        seed: of the episodes.
+        decode: the rule that chooses a continuous number.
+        seed: seed of the episodes.
         members: the right adapter of each task, by dataset; tasks that are not in it have none. None if no adapter is
             right, because the method has none, or none of a task's own, or is told the task.
         on_step: called after each step with (episodes running, episodes finished).

@@ -39,9 +39,9 @@ class TaskScore(BaseModel):
     """The episodes of one task after one stage.
 
     Attributes:
-        dataset: of the task.
-        env_id: of its environment.
-        episodes: their number.
+        dataset: id of the task's dataset.
+        env_id: gymnasium id of the task's environment.
+        episodes: number of episodes.
         mean_return: mean over episodes.
         success: fraction of episodes that were solved at any step; None if the environment does not report it.
         success_at_end: the same at the last step.
@@ -70,9 +70,9 @@ class Evaluation(BaseModel):
     """What was measured after one stage.
 
     Attributes:
-        tasks: of the suite, in its order.
-        pretraining: of the backbone's own tasks; empty where they were not played.
-        seconds: of play.
+        tasks: scores of the suite's tasks, in its order.
+        pretraining: scores of the backbone's own tasks; empty where they were not played.
+        seconds: seconds of play.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,17 +88,17 @@ class ContinualRecord(BaseModel):
 
     Attributes:
         suite: the name of the tasks together.
-        tasks: to learn, in order.
+        tasks: the tasks to learn, in order.
         base: path of the pretrained run below the run directory.
         base_sha256: hash of the weights that learning started from.
-        base_tasks: of the pretraining.
+        base_tasks: the tasks of the pretraining.
         settings: see :class:`~seqrl_cli.config.continual.ContinualConfig`.
-        device: that computed it.
+        device: the device that computed it.
         threads: CPU threads; sums depend on their number.
         trainable: numbers that learn in a task.
         parameters: numbers of the backbone.
         host: the machine that computes it; empty in records of earlier versions.
-        heard: when it last gave a sign of life while it ran.
+        heard: time of its last sign of life while it ran.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -137,7 +137,7 @@ class StageFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Of the training, until the stage is learned."""
+        """Checkpoints of the training, until the stage is learned."""
         return self.path / "checkpoints"
 
     @property

@@ -14,7 +14,7 @@ def scores_of(evaluations: Sequence[Evaluation], *, at_end: bool) -> ContinualSc
     """The scores of a run's evaluations.
 
     Args:
-        evaluations: before learning and after each stage.
+        evaluations: the evaluations before learning and after each stage.
         at_end: whether success counts at the last step only, as in L2M.
     """
     retention = [_retained(one, at_end=at_end) for one in (evaluations[0], evaluations[-1])]

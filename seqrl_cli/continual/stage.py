@@ -40,10 +40,10 @@ class Arena:
     """Tasks with their environments, open for the whole run.
 
     Attributes:
-        tasks: of the suite.
-        vectors: their environments.
+        tasks: the tasks of the suite.
+        vectors: the environments of these tasks.
         pretraining: tasks of the backbone.
-        pretraining_vectors: their environments.
+        pretraining_vectors: the environments of the backbone's tasks.
     """
 
     tasks: Sequence[TaskRecord]
@@ -66,10 +66,10 @@ def learn_stage(
     """Learn one task, or all at once, and write ``learned.safetensors``; resumes at the newest checkpoint.
 
     Args:
-        learner: as the stage before left it.
-        stage: where to.
+        learner: the learner as the stage before left it.
+        stage: folder of the stage, which is written.
         task: number of the task, from 0.
-        data: of the task; of all tasks for a joint method.
+        data: data of the task; of all tasks for a joint method.
         sinks: receive the log steps, besides ``metrics.jsonl``.
         on_progress: called with (updates made, all updates).
         on_warning: see :func:`~seqrl_cli.training.loop.fit`.
@@ -107,10 +107,10 @@ def restore_stage(learner: Learner, stage: StageFolder, task: int, data: Sequenc
     """Bring a learner to the end of a stage that was learned.
 
     Args:
-        learner: as the stage before left it.
-        stage: that was learned.
+        learner: the learner as the stage before left it.
+        stage: folder of the stage that was learned.
         task: number of the task, from 0; -1 for the stage before the first task.
-        data: of the task, or of the pretraining's tasks; used by methods that replay.
+        data: data of the task, or of the pretraining's tasks; used by methods that replay.
     """
     restore_learned(learner, read_tensors(stage.learned), stage.learned)
     for one in data:
@@ -125,10 +125,10 @@ def during_stage(learner: Learner, stage: StageFolder, arena: Arena, task: int) 
     """Evaluations of a task while it is learned, in its ``metrics.jsonl``; None if none are wanted.
 
     Args:
-        learner: that learns the task.
-        stage: of the task.
-        arena: has its environments.
-        task: its number, from 0.
+        learner: the learner of the task.
+        stage: folder of the task's stage.
+        arena: the tasks and their environments.
+        task: number of the task, from 0.
     """
     settings = learner.settings
     if settings.eval_every is None or learner.method.joint:

@@ -70,7 +70,7 @@ class Densities:
     """Log densities of one vector of features under several Gaussians, faster than one after the other.
 
     Args:
-        gaussians: at least one, all of features of one size.
+        gaussians: the Gaussians, at least one, all over features of one size.
     """
 
     def __init__(self, gaussians: Sequence[TaskStatistics]) -> None:

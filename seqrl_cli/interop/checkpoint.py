@@ -31,7 +31,7 @@ class ForeignCheckpoint:
     Attributes:
         project: the project's name, as in its repository.
         weights: the file of the weights.
-        epoch: in that file's name; 0 if it has none.
+        epoch: epoch number in that file's name; 0 if it has none.
         model: our configuration of the model, with keys that lack ``model.``.
         bins: tokens per dimension.
         observation_dim: size of an observation.
@@ -40,7 +40,7 @@ class ForeignCheckpoint:
         dataset: the project's name of the training dataset.
         discount: discount of the value targets.
         termination_penalty: reward at terminals; None if the data's own reward was kept.
-        discretizer: its bins; None if the project fits quantiles to the dataset each time it loads the model.
+        discretizer: the bins; None if the project fits quantiles to the dataset each time it loads the model.
         plan: our configuration of the planner, as far as the folder states it.
         names: the file's own names of the weights, by ours.
     """
@@ -210,10 +210,10 @@ def require_names(state: Mapping[str, Tensor], names: Iterable[str], source: str
     """Check that a file has the weights that every model of its kind has.
 
     Args:
-        state: its weights by its own names.
+        state: the file's weights by its own names.
         names: names that must be among them.
         source: the file's name in errors.
-        kind: what the model is.
+        kind: name of the kind of model.
 
     Raises:
         SeqrlError: one is missing; the message lists what the file contains instead.

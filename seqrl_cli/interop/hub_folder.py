@@ -140,7 +140,7 @@ def write_hub_folder(folder: Path, facts: dict[str, Any], weights: dict[str, Ten
     """Write weights and bins, and then the description with their hashes.
 
     Args:
-        folder: made if missing.
+        folder: the folder, which is made if missing.
         facts: the fields of :class:`HubRun` that the content does not tell.
         weights: a model's state dict.
         edges: bin edges of a token model.

@@ -79,9 +79,9 @@ def write_onnx(folder: Path, policy: Policy, facts: OnnxFacts) -> None:
     """Write ``actor.onnx`` and ``actor.json``.
 
     Args:
-        folder: made if missing.
-        policy: on the CPU, in evaluation mode.
-        facts: for whoever runs the graph.
+        folder: the folder, which is made if missing.
+        policy: the policy, on the CPU and in evaluation mode.
+        facts: facts for whoever runs the graph.
 
     Raises:
         SeqrlError: the extra is not installed, or the folder cannot be written.

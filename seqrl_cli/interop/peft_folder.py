@@ -34,9 +34,9 @@ def write_peft_folder(folder: Path, adapters: AdapterSet, member: int, base: str
     Where several parts of one layer are adapted, their matrices become one of the sum of their ranks.
 
     Args:
-        folder: made if missing.
-        adapters: of LoRA.
-        member: to write.
+        folder: the folder, which is made if missing.
+        adapters: the adapters, of LoRA.
+        member: number of the member to write.
         base: name of the base model, for the reader.
 
     Raises:

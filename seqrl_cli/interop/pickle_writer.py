@@ -17,8 +17,8 @@ def dump_object(class_name: str, attributes: dict[str, Plain]) -> bytes:
     """A pickle of an instance of a class.
 
     Args:
-        class_name: its module and name.
-        attributes: its ``__dict__``.
+        class_name: module and name of the class.
+        attributes: the ``__dict__`` of the instance.
 
     Raises:
         struct.error: an integer does not fit into 32 bits.

@@ -45,7 +45,7 @@ def restore_gpt_state(model: GPT) -> OrderedDict[str, Tensor]:
     """The state dict that the original's GPT loads: its names, its order, its masks.
 
     Args:
-        model: with a stop token, because the original has one.
+        model: the model, with a stop token, because the original has one.
     """
     assert len(model.head.weight[0]) == model.bins + 1, "the original predicts a stop token"
     state = model.state_dict()

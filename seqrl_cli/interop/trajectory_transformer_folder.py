@@ -177,9 +177,9 @@ def write_folder(folder: Path, model: GPT, config: Config, epoch: int) -> Path:
     """Write a model as the Trajectory Transformer saves its own; the weights come last.
 
     Args:
-        folder: created if it is missing.
-        model: with a stop token.
-        config: of the model's run.
+        folder: the folder, which is made if missing.
+        model: the model, with a stop token.
+        config: configuration of the model's run.
         epoch: the number in the weights' name.
 
     Returns:

@@ -22,11 +22,11 @@ def run_tasks(
 
     Args:
         launcher: the engine.
-        tasks: what to run.
+        tasks: the tasks to run.
         console: shows progress.
-        label: of the progress.
-        what: a task in one word, for messages.
-        kept: what Ctrl-C leaves, and what to do next.
+        label: name of the work in the progress.
+        what: word for one task, in messages.
+        kept: hint after Ctrl-C: what it leaves, and what to do next.
 
     Returns:
         Why, by name, for those that failed.

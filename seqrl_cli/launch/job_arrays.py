@@ -42,7 +42,7 @@ class JobArray:
 
     Attributes:
         kind: ``slurm`` or ``pbs``.
-        name: the sweep's.
+        name: name of the sweep.
         root: the run directory; like the other paths absolute.
         logs: folder of what the jobs print.
         script: the script's file.

@@ -32,7 +32,7 @@ class Task:
     """A few commands, each of which begins where it was cut if it is run again.
 
     Attributes:
-        name: for people.
+        name: name for people.
         steps: the words of each command after ``seqrl``.
         sign: file that shows others that the task runs, see :func:`~seqrl_cli.runs.holder.is_signed`.
         after: further commands, once all steps are done; the task is done even if they fail.
@@ -40,7 +40,7 @@ class Task:
         run: folder that the first command writes; None if that is not known.
         log: file that receives what the commands print; None = they print to this process's stderr.
         needs: a file without which a machine does not see the run directory.
-        index: its place in its sweep, for engines that call ``seqrl sweep run NAME --index``.
+        index: place of the task in its sweep, for engines that call ``seqrl sweep run NAME --index``.
     """
 
     name: str
@@ -61,9 +61,9 @@ class Ended:
     Attributes:
         task: the task.
         code: exit code of its last command; negative if a signal ended it.
-        attempts: how often commands were started.
-        error: what the last command said was wrong; empty if nothing was, or it is not known.
-        warning: which of the commands after the steps failed, and why; empty if none did.
+        attempts: number of times that commands were started.
+        error: the error that the last command reported; empty if there was none, or it is not known.
+        warning: the commands after the steps that failed, and why; empty if none did.
     """
 
     task: Task
@@ -127,7 +127,7 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
 
     Args:
         task: the task.
-        retries: how often a command that dies is started again.
+        retries: the most times that a command that dies is started again.
         stop: ends the task.
         say: told when a command starts again.
     """
