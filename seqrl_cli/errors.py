@@ -68,8 +68,8 @@ def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> 
     """Make the error for a name that does not exist.
 
     Args:
-        kind: what the name should be, for example ``"dataset"``.
-        name: what the user typed.
+        kind: name of the kind of thing, for example ``"dataset"``.
+        name: the name that the user typed.
         options: the existing names.
         listing: the command that lists them; empty = list them in the hint.
     """

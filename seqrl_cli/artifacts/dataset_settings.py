@@ -23,7 +23,7 @@ def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mappin
 
     Args:
         spec: the dataset.
-        data: what the user says.
+        data: the user's settings of the data.
         stated: attributes of the existing dataset; None if it does not exist.
 
     Raises:

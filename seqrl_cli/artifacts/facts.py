@@ -37,7 +37,7 @@ class DatasetFacts:
         env_id: gymnasium id of its environment.
         source: ``d4rl``, ``minari``, ``sim``, ``collected`` or ``file``.
         reference_scores: returns that score 0 and 1.
-        observation_slice: how many dimensions of longer observations were kept when it was made.
+        observation_slice: number of leading dimensions of longer observations that were kept when it was made.
         step_limit: most steps of an episode in its environment; absent in datasets of older versions.
         action_bounds: finite bounds of the actions, float64; absent in datasets of older versions.
         spaces: spaces of its arrays, with the bounds of its environment; absent in datasets of older versions.
@@ -76,8 +76,8 @@ class DatasetFacts:
         """The stated spaces where they fit; otherwise those that the arrays show, with the stated action bounds.
 
         Args:
-            shown: what the arrays show.
-            observation_size: how many dimensions of longer observations are kept; None: all.
+            shown: the spaces that the arrays show.
+            observation_size: number of leading dimensions of longer observations that are kept; None: all.
         """
         if self.spaces is not None:
             stated = self.spaces.first_observations(observation_size)
@@ -128,7 +128,7 @@ def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any])
         attributes: further facts; ``env_id`` among them names the environment.
 
     Raises:
-        UnsupportedSpacesError: the environment's spaces are neither boxes nor choices.
+        UnsupportedSpacesError: the environment's spaces are neither boxes nor discrete.
         SeqrlError: the folder cannot be written, or the disk is full.
     """
     env_id = attributes.get("env_id")

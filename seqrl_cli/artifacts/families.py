@@ -72,7 +72,7 @@ class Family(Protocol):
             device: the device to put the model on.
 
         Raises:
-            SeqrlError: the configuration makes no model, or the dataset has no window.
+            SeqrlError: the model settings are invalid, or the dataset has no window.
         """
 
     def data_like(self, base: Any, dataset: DatasetRef, config: Config) -> TrainingData:

@@ -20,12 +20,12 @@ def fetch_file(file: RemoteFile, source: str, destination: Path, store: RunStore
     has been read: it might be the login page of a network.
 
     Args:
-        file: what to fetch.
+        file: the file to fetch.
         source: the collection that it belongs to, for example ``d4rl``.
         destination: the file to make.
-        store: mirrors, and the recorded hashes.
+        store: the run directory, with mirrors and recorded hashes.
         console: shows progress.
-        hint: what the user can do without the file.
+        hint: advice on what the user can do without the file.
 
     Returns:
         SHA-256, as hexadecimal digits.

@@ -124,10 +124,10 @@ def dataset_config(
 
     Args:
         store: the run directory, with its network access.
-        dataset: what the user named; may be left out with ``config_file``.
+        dataset: the dataset that the user named; may be left out with ``config_file``.
         size: ``paper`` or ``laptop``; None = by the dataset's name.
-        preset: None = by the dataset's name.
-        overrides: dotted keys, strongest of all.
+        preset: name of a preset; None = by the dataset's name.
+        overrides: values by dotted key, which take precedence over all others.
         config_file: a run's config.yaml to start from, in place of size and preset.
 
     Raises:

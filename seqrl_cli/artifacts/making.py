@@ -35,7 +35,7 @@ def make_all(
         data: size and seed of simulated ones.
         console: shows one bar for all of them.
         force: make those that exist again.
-        jobs: how many at once; None: one per core.
+        jobs: the most datasets to make at once; None: one per core.
 
     Returns:
         The ids of those that were made now.

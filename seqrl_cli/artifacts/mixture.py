@@ -50,7 +50,7 @@ class DatasetMixture(DatasetRef):
         Args:
             parts: the datasets.
             store: the run directory.
-            suite: what the user typed, if a suite was part of it.
+            suite: name that the user typed, if a suite was part of it.
 
         Raises:
             UsageError: a dataset is named twice.
@@ -216,7 +216,7 @@ def split_mixture(name: str, is_known: Callable[[str], bool]) -> list[str]:
     A part without a folder, as in ``sim/hopper-medium+hopper-expert``, is first looked for in that of the first part.
 
     Args:
-        name: what the user typed, with a ``+``.
+        name: the name that the user typed, with a ``+``.
         is_known: whether there is a dataset of some name.
 
     Raises:

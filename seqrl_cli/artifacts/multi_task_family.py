@@ -193,12 +193,12 @@ def make_model(
 
     Args:
         config: the run's configuration.
-        tasks: what the model must read and do.
+        tasks: the tasks that the model must read and act in.
         max_timestep: number of time embeddings.
         generator: source of the weights; the global one when None.
 
     Raises:
-        SeqrlError: the configuration makes no model, or tasks of one input differ in their observations.
+        SeqrlError: the model settings are invalid, or tasks of one input differ in their observations.
     """
     section = config.model
     assert isinstance(section, MultiDomainSection)

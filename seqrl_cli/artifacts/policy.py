@@ -62,7 +62,7 @@ def pin_target(config: Config, return_range: tuple[float, float] | None, source:
     Args:
         config: the run's configuration; it is returned unchanged if its architecture takes no target return.
         return_range: worst and best return of the data's episodes; None if unknown.
-        source: what should contain them, for errors.
+        source: name of what should state the returns, for errors.
 
     Raises:
         SeqrlError: the return is null, and those of the data are unknown.
@@ -110,7 +110,7 @@ def make_policy(config: Config, data: PolicyData, step_limit: int) -> Policy:
         step_limit: most steps of an episode in the environment; longer episodes in the data count, too.
 
     Raises:
-        SeqrlError: the configuration makes no model.
+        SeqrlError: the model settings are invalid.
     """
     spaces = data.episodes.spaces
     discrete = isinstance(spaces.action, DiscreteSpace)

@@ -41,7 +41,7 @@ def given_references(
 
     Args:
         spec: the dataset.
-        data: what the user says; one of the two is enough where the other is stated.
+        data: the user's settings of the data; one of the two returns is enough where the other is stated.
         stated: attributes of the existing dataset.
 
     Raises:

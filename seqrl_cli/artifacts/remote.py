@@ -61,7 +61,7 @@ class Manifest:
         written: time of writing, ISO 8601.
         host: name of the machine that wrote it.
         before: hashes that only the manifest before this one names; pulls that began with it may still need them.
-        tag: what the store calls this version of the manifest; empty for one that was not read from it.
+        tag: the store's tag of this version of the manifest; empty for one that was not read from it.
     """
 
     files: Mapping[str, Stored]

@@ -120,7 +120,7 @@ def spaces_if_known(env_id: str | None, observation_size: int | None = None) -> 
 
     Args:
         env_id: gymnasium id.
-        observation_size: how many leading numbers of observations count; None = all.
+        observation_size: number of leading observation dimensions that count; None = all.
     """
     try:
         return environment_spaces(env_id, observation_size) if env_id else None

@@ -50,7 +50,7 @@ def load_source(
         folder: the dataset's folder, which may contain an unfinished download.
         data: size and seed of a simulated dataset, environment and meaning of a file.
         console: shows progress.
-        store: mirrors, network access and known hashes.
+        store: the run directory, with mirrors, network access and known hashes.
 
     Raises:
         UsageError: another environment was named for a dataset of the catalogue.
@@ -212,7 +212,7 @@ def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: b
 
     Args:
         spec: the dataset.
-        data: what the user says about the file.
+        data: the user's settings of the data.
         finite: see :class:`ReadOptions`.
     """
     limit = spec.max_episode_steps or _limit_before_reading(spec, data)

@@ -51,7 +51,7 @@ def make_model(config: Config, tokens: TokenizedDataset) -> TokenModel:
     """A model with fresh weights, drawn from the run's seed.
 
     Raises:
-        SeqrlError: the configuration makes no model.
+        SeqrlError: the model settings are invalid.
     """
     section = config.model
     assert isinstance(section, TokenModelSection)

@@ -47,7 +47,7 @@ class TrainJob:
         model: the model to train, on its device.
         train: windows to train on.
         validation: held-out windows; None when there are none.
-        settings: how to train.
+        settings: settings of the training loop.
         trainer: makes the trainer, which makes the updates.
         data: the data that the windows were cut from.
         return_range: worst and best return of the data, for models with a target return; None for others.

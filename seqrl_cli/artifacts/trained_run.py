@@ -110,7 +110,7 @@ class TrainedRun(Protocol):
         """How many dimensions of a longer observation the data keep; None for all.
 
         Args:
-            of_dataset: what the dataset records; called only if the run does not record it.
+            of_dataset: returns the number that the dataset records; called only if the run does not record it.
         """
 
 

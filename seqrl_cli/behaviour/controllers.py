@@ -69,7 +69,7 @@ CONTROLLERS: dict[str, Controller] = {
     "dmc/reacher-easy": reach_target,
     "dmc/reacher-hard": reach_target,
 }
-"""By environment."""
+"""The controllers, by environment."""
 
 
 def push_under_pole(observation: NDArray[np.float64]) -> int:
@@ -114,4 +114,4 @@ CHOOSERS = {
     "CartPole-v1": Chooser(push_under_pole, 2, (0.0, 0.4, 0.8)),
     "atari/Pong": Chooser(follow_ball, 18, (0.05, 0.2, 0.4)),  # without chance, it loses the same rally for ever
 }
-"""By environment."""
+"""The choosers, by environment."""

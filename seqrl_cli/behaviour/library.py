@@ -21,14 +21,14 @@ class Behaviour:
     """The policies of one family and the datasets that they generate.
 
     Attributes:
-        family: for example ``hopper``.
-        env_id: for example ``Hopper-v4``.
+        family: name of the family, for example ``hopper``.
+        env_id: gymnasium id of the environment, for example ``Hopper-v4``.
         search: settings, seed and steps of the search that found the policies.
         expert: the best iterate.
         medium: an iterate that earns a third to a half of the expert's return.
         replay: iterates from the start of the search up to ``medium``.
         iterations: the numbers of these iterates; keys ``expert``, ``medium`` (int) and ``replay`` (list).
-        datasets: per quality, the default ``transitions`` and the measurements on the default dataset.
+        datasets: the default ``transitions`` of each quality, and the measurements on the default dataset.
     """
 
     family: str

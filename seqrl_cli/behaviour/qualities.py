@@ -147,7 +147,7 @@ def _parts(behaviour: Behaviour, quality: str) -> list[Part]:
 
 
 def _policy_text(behaviour: Behaviour, quality: str) -> str:
-    """For example ``medium: search iterate 92, noise 0.3``."""
+    """A description such as ``medium: search iterate 92, noise 0.3``."""
     if quality == "random":
         return "uniform random actions"
     if quality == "medium-replay":

@@ -50,9 +50,9 @@ class PushedPolicy:
     from as far as a model's own errors may lead.
 
     Attributes:
-        policy: what acts otherwise.
+        policy: the policy that acts between pushes.
         rate: probability that a push begins in a step.
-        steps: how long it lasts.
+        steps: length of a push in steps.
     """
 
     policy: Policy
@@ -79,7 +79,7 @@ class RepeatedAction:
     Attributes:
         usual: the usual action.
         other: the other action.
-        probability: of the other action in each step.
+        probability: probability of the other action in each step.
     """
 
     usual: int
@@ -98,7 +98,7 @@ class NoisyChoice:
     Attributes:
         choose: the scripted action for an observation.
         choices: number of actions.
-        probability: of a random action in each step.
+        probability: probability of a random action in each step.
     """
 
     choose: Callable[[np.ndarray], int]
@@ -133,7 +133,7 @@ def collect_task(
     """Collect ``sim/<domain>/<task>``: by the scripted policy with noise, or by random actions where there is none.
 
     Args:
-        task: what to play.
+        task: the task to play.
         transitions: rows; by default the domain's usual number.
         seed: seed of the collection, see :func:`~seqrl_cli.behaviour.collect.collect`.
         workers: number of processes.

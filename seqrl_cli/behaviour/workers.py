@@ -36,10 +36,10 @@ class Watch:
     """What to do about a worker process that dies or hangs.
 
     Attributes:
-        name: what it is called in messages.
+        name: name of such a process in messages.
         patience: seconds without a sign of life after which it is ended.
         on_warning: called when one has died and is started again.
-        memory_hint: what the user can do where two were killed, most likely for lack of memory.
+        memory_hint: hint for the user where two were killed, most likely for lack of memory.
     """
 
     name: str = "a worker process"

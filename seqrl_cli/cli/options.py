@@ -166,7 +166,7 @@ def split_arguments(arguments: list[str] | None, kind: str) -> tuple[str | None,
 
     Args:
         arguments: the positional arguments.
-        kind: what the subject is, for the error.
+        kind: word for the kind of subject, for the error.
 
     Raises:
         UsageError: more than one dataset or run.
@@ -243,8 +243,8 @@ def settings_below(section: str, model: type[BaseModel], overrides: list[str], *
     """Dotted keys below one section from ``key=value`` arguments and options; options take precedence.
 
     Args:
-        section: before the dot.
-        model: has the section's keys.
+        section: name of the section, which comes before the dot.
+        model: the model that has the section's keys.
         overrides: ``key=value`` arguments.
         **options: values by key; None = not given.
     """
@@ -335,7 +335,7 @@ def default_store(runs_dir: str | os.PathLike[str] | None) -> RunStore:
     """The run directory of a program that has no command line.
 
     Args:
-        runs_dir: its path; None = ``$SEQRL_RUNS``, else ``runs``, as commands have it.
+        runs_dir: path of the run directory; None = ``$SEQRL_RUNS``, else ``runs``, as commands have it.
 
     Raises:
         UsageError: as :func:`store`.

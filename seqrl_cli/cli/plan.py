@@ -201,11 +201,11 @@ class _Several:
     """How several processes share the work.
 
     Attributes:
-        words: of the command line, for each of them.
+        words: words of the command line that each process gets.
         launcher: makes what runs them.
         threads: CPU threads of each.
-        on: where they run.
-        jobs: how many at once; None where that was not asked for.
+        on: name of the place where the processes run.
+        jobs: number of processes at once; None where that was not asked for.
     """
 
     words: tuple[str, ...]

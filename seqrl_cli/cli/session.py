@@ -33,9 +33,9 @@ def command_session(
     """Give the command its console, and turn exceptions into a sentence, a hint and an exit code.
 
     Args:
-        quiet: as in :class:`~seqrl_cli.console.console.Console`.
-        as_json: likewise.
-        console: used in place of a new one.
+        quiet: whether to print only results and errors, as in :class:`~seqrl_cli.console.console.Console`.
+        as_json: whether stdout carries exactly one JSON object, as there.
+        console: the console to use in place of a new one.
         writes: whether the command may leave something that an interruption keeps.
 
     Raises:

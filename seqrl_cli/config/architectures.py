@@ -19,8 +19,8 @@ class Kind:
     """What all architectures of a kind share.
 
     Attributes:
-        name: also the trait that they all have.
-        reads: what they are trained on, in a word.
+        name: name of the kind, also the trait that they all have.
+        reads: the data that they are trained on, in a word.
         named_by: keys of ``plan`` that start the name of a plan's folder.
         paper_schedule: whether the learning rate follows the papers' schedule over the whole run, which then also
             gives the number of updates. Otherwise a run can be continued, unless its own schedule ends at a number.
@@ -47,13 +47,13 @@ class Architecture:
     """What an architecture is.
 
     Attributes:
-        name: as in ``--arch``.
-        kind: what it shares with others.
-        summary: what it is, in a few words, for help.
-        loss: what its training loss is, with its unit.
-        section: its class of the configuration's section ``model``, as ``module:class``.
-        model: its implementation, which makes, decodes and recognizes models, as ``module:name``.
-        presets: its file below ``presets/``; None = ``base.yaml`` and the files of the dataset families.
+        name: name in ``--arch``.
+        kind: the kind, which says what it shares with others.
+        summary: description in a few words, for help.
+        loss: description of its training loss, with the unit.
+        section: class of the configuration's section ``model``, as ``module:class``.
+        model: implementation, which makes, decodes and recognizes models, as ``module:name``.
+        presets: file below ``presets/``; None = ``base.yaml`` and the files of the dataset families.
         return_conditioned: whether its actions are conditioned on a target return.
         recurrent: whether it can carry its state from step to step of an episode instead of seeing a window.
         no_exploration: why it cannot be fine-tuned online; None = it can.

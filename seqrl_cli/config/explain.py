@@ -82,9 +82,9 @@ class KeyHelp:
     """One key.
 
     Attributes:
-        key: dotted, as on the command line.
-        meaning: in a few words.
-        symbol: the papers', or empty.
+        key: the dotted key, as on the command line.
+        meaning: meaning of the key in a few words.
+        symbol: symbol in the papers; empty if there is none.
         effect: what it changes: the trained model, the episodes, or neither.
         owners: the architectures that have it.
     """

@@ -40,11 +40,11 @@ class Grid:
     Attributes:
         datasets: names or paths.
         archs: architectures; none = the default.
-        seeds: of the runs.
+        seeds: seeds of the runs.
         train: values of configuration keys.
         plan: values of the keys below ``plan`` for planning with every run; None = no planning.
         size: ``paper`` or ``laptop``; None = by the dataset.
-        preset: None = by the dataset.
+        preset: name of a preset; None = by the dataset.
         config_file: a run's config.yaml to start from.
     """
 
@@ -92,10 +92,10 @@ class Point:
 
     Attributes:
         dataset: name or path.
-        arch: None = the default.
+        arch: the architecture; None = the default.
         values: texts by configuration key.
-        seed: of the run.
-        varied: those of the keys that are axes.
+        seed: seed of the run.
+        varied: the keys that are axes.
         several_archs: whether the architecture is an axis, too.
     """
 

@@ -41,8 +41,8 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str], listing: str 
     Of several values of one key the last counts, so that a script's own come before its user's.
 
     Args:
-        arguments: what was typed.
-        keys: those that exist.
+        arguments: the arguments as they were typed.
+        keys: the keys that exist.
         listing: a sentence that says where they are listed.
 
     Raises:
@@ -95,8 +95,8 @@ def overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
     A multiple of the data's best return also takes the place of a target return that is already a number.
 
     Args:
-        values: nested.
-        overrides: by dotted key.
+        values: the configuration as nested mappings.
+        overrides: the overrides, by dotted key.
     """
     undone = {"plan.target_return": None} if "plan.target_multiple" in overrides else {}
     changed = dict(values)

@@ -111,8 +111,8 @@ def resolve_config(
     Args:
         dataset: dataset id, already known to exist.
         size: ``paper`` or ``laptop``; None = by the dataset's name.
-        preset: None = by the dataset's name.
-        overrides: dotted keys, strongest of all.
+        preset: name of a preset; None = by the dataset's name.
+        overrides: values by dotted key, which take precedence over all others.
 
     Raises:
         UsageError: an unknown size or preset, or a value that the schema refuses.

@@ -155,7 +155,7 @@ def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:
     It is prefixed with the version of the list.
 
     Args:
-        config: the run's.
+        config: the run's configuration.
         fine_tuned: whether the run was fine-tuned online, so that the settings of ``online`` count, too.
     """
     numbers = numbers_of(config, fine_tuned=fine_tuned)

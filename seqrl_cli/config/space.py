@@ -22,10 +22,10 @@ class Dimension:
 
     Attributes:
         key: the configuration key.
-        kind: of its values.
-        low, high: of numbers, both included.
+        kind: kind of the key's values.
+        low, high: lowest and highest number, both included.
         log: whether the logarithm is uniform.
-        choices: as they are typed; empty for numbers.
+        choices: the values that may be chosen, as they are typed; empty for numbers.
     """
 
     key: str

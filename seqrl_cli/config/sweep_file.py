@@ -70,7 +70,7 @@ def read_sweep_file(path: Path, train_keys: Iterable[str], plan_keys: Iterable[s
     Args:
         path: the file.
         train_keys: configuration keys that ``train`` may name.
-        plan_keys: those that ``plan`` may name.
+        plan_keys: configuration keys that ``plan`` may name.
 
     Raises:
         SeqrlError: it is not a sweep's file.

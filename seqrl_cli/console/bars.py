@@ -34,7 +34,7 @@ def progress_bar(rich: RichConsole, label: str, unit: str) -> Iterator[Progress]
     """Draw a bar with rate and time left for the block, and remove it afterwards.
 
     Args:
-        rich: where to draw.
+        rich: the console to draw on.
         label: name of the work.
         unit: unit of progress, for example ``steps``.
 

@@ -23,7 +23,7 @@ def print_list(header: Sequence[str], rows: Sequence[dict[str, Any]], rich: Rich
     Args:
         header: keys of the columns; the last are left out first where there is no room.
         rows: values by key; None is shown as a dash.
-        rich: prints.
+        rich: the console to print on.
     """
     _print(list(header), [[_text(row[key]) for key in header] for row in rows], rich)
 

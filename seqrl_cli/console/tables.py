@@ -21,7 +21,7 @@ def rows_table(
 
     Args:
         header: names of the columns.
-        rows: their values.
+        rows: values of the rows, in the order of the columns.
         width: columns of the terminal.
         title: text above the table.
 

@@ -18,7 +18,7 @@ _SECRET = re.compile(r"[^/@:]*:[^/@]*@|[^/@:]*:(?!\d+(/|$)).*@")
 _LINE_ENDS = re.compile(r"\s*\n\s*")
 
 MAX_CHARACTERS = 2000
-"""Of a warning, an error or a hint."""
+"""Most characters of a warning, an error or a hint."""
 
 
 def duration(seconds: float) -> str:

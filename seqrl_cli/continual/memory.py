@@ -16,8 +16,8 @@ class ContinualMemory:
 
     Attributes:
         model: the backbone and all adapters.
-        training: gradients and the optimizer's two moments.
-        kept: what protects or recognizes a task once it is learned, for all tasks.
+        training: the gradients and the optimizer's two moments.
+        kept: the tensors that protect or recognize tasks once they are learned, for all tasks.
     """
 
     model: int

@@ -21,7 +21,7 @@ class Method:
         name: name of the method, as the user types it.
         summary: the method in a few words.
         learns: all weights, the action head, or adapters of a kind.
-        members: how many adapters there are: one, one per task, or a pool with keys.
+        members: number of adapters: one, one per task, or a pool with keys.
         choice: how play chooses an adapter: there is none, there is only one, by the true task, by the inferred task,
             or by the nearest key.
         learning_rate: learning rate that is used unless the user sets another.

@@ -56,7 +56,7 @@ def open_tasks(
         tasks: the tasks to play.
         episodes: number of environments per task.
         max_steps: step limit of an episode; None for the environments' own.
-        backend: what runs them.
+        backend: makes what runs them.
 
     Raises:
         SeqrlError: one cannot be made.

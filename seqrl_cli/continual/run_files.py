@@ -98,7 +98,7 @@ class ContinualRecord(BaseModel):
         trainable: numbers that learn in a task.
         parameters: numbers of the backbone.
         host: the machine that computes it; empty in records of earlier versions.
-        heard: when it last gave a sign of life while it ran.
+        heard: time of its last sign of life while it ran.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -35,13 +35,13 @@ class DatasetSpec:
     """One dataset.
 
     Attributes:
-        id: what the user types.
+        id: id that the user types.
         source: ``d4rl``, ``minari`` and ``l2m`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own
             file, ``mixture`` joins other datasets.
         family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``; None for other robots and for files.
         quality: one of ``QUALITIES`` if there is a family, else None.
         env_id: gymnasium id of the environment to evaluate in; None if a file does not state it.
-        files: what to download.
+        files: the files to download.
         path: the user's file; None for other sources.
         reference_min: mean return of a random policy, which scores 0; None if unknown.
         reference_max: mean return of an expert, which scores 1; None if unknown.
@@ -50,8 +50,8 @@ class DatasetSpec:
         episode_steps: length of an episode in a file without timeouts; None = the reader's default.
         licence: licence of the data; None if not stated.
         extra: the extra that installs the environment; None if no extra is needed.
-        transitions: how many steps it has, where its publisher says so.
-        about: what a user should know before comparing with it.
+        transitions: number of steps, where its publisher states it.
+        about: advice for those who compare with it.
     """
 
     id: str

@@ -41,7 +41,7 @@ class Discretizer:
 
     Attributes:
         edges: ``(bins + 1, dims)`` float64, non-decreasing along the first axis.
-        strategy: how the edges were placed; it decides how a value close to an edge is encoded.
+        strategy: rule that placed the edges; it decides how a value close to an edge is encoded.
     """
 
     edges: NDArray[np.float64]

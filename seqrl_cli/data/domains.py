@@ -26,10 +26,10 @@ class Task:
 
     Attributes:
         domain: name of its domain, for example ``metaworld``.
-        name: for example ``hammer``.
+        name: name of the task, for example ``hammer``.
         env_id: gymnasium id of its environment, for example ``metaworld/hammer-v3``.
-        arguments: of the environment's constructor, by name.
-        shape: of an observation; more than one axis means an image.
+        arguments: arguments of the environment's constructor, by name.
+        shape: shape of an observation; more than one axis means an image.
         action_dim: numbers per action, between -1 and 1; None if actions are discrete.
         choices: number of discrete actions; None if they are continuous.
         episode_steps: most steps of an episode.
@@ -79,11 +79,11 @@ class Domain:
     """A set of tasks with one kind of observation.
 
     Attributes:
-        name: for example ``metaworld``.
+        name: name of the domain, for example ``metaworld``.
         extra: the extra that installs its package.
-        entry: its environment below ``seqrl_cli.envs.domains``, as ``module:class``.
-        tasks: by name.
-        scale: what its scores mean; None if it counts successes instead.
+        entry: environment of the domain below ``seqrl_cli.envs.domains``, as ``module:class``.
+        tasks: the tasks, by name.
+        scale: meaning of its scores; None if it counts successes instead.
         scaled_by_data: whether the mean return of a run's own data scores 100.
     """
 

@@ -34,7 +34,7 @@ class Episodes:
         terminals: ``(transitions,)`` bool.
         timeouts: ``(transitions,)`` bool.
         offsets: ``(episodes + 1,)`` int64; episode ``i`` is rows ``offsets[i]`` to ``offsets[i + 1] - 1``.
-        declared: their spaces, where more is known than the arrays show, such as bounds.
+        declared: spaces of the episodes, where more is known than the arrays show, such as bounds.
         successes: ``(transitions,)`` bool, whether the task is solved after each step; None where nothing states it.
     """
 

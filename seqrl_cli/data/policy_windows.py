@@ -88,7 +88,7 @@ class PolicyWindows:
     picks a trajectory in proportion to its length, and a uniform start in it (Zheng et al. 2022, algorithm 2).
 
     Args:
-        trajectories: at least one, with equal sizes of observations and actions; they are not copied.
+        trajectories: the trajectories, at least one, with equal sizes of observations and actions; they are not copied.
         context: steps per window (K).
     """
 
@@ -121,8 +121,8 @@ def cut_windows(trajectories: Sequence[Trajectory], starts: ArrayLike, context: 
     """Cut one window out of each trajectory.
 
     Args:
-        trajectories: at least one; a trajectory may occur several times.
-        starts: ``(batch,)`` the step at which each window starts.
+        trajectories: the trajectories, at least one; a trajectory may occur several times.
+        starts: ``(batch,)``, the step at which each window starts.
         context: steps per window (K); the rest is padded on the right.
     """
     first = np.asarray(starts, dtype=np.int64)
@@ -163,8 +163,8 @@ def best_fraction(trajectories: Sequence[Trajectory], fraction: float) -> list[T
     of steps, ordered by the return of their episode).
 
     Args:
-        trajectories: at least one.
-        fraction: in (0, 1].
+        trajectories: the trajectories, at least one.
+        fraction: fraction of all steps, in (0, 1].
 
     Returns:
         At least one trajectory, in the original order.

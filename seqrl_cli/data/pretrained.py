@@ -30,10 +30,10 @@ class Pretrained:
     """One published checkpoint.
 
     Attributes:
-        id: what the user types.
+        id: id that the user types.
         project: the project that published it.
         dataset: the dataset that it was trained on.
-        files: what to download; a single archive if ``folder`` is given.
+        files: the files to download; a single archive if ``folder`` is given.
         folder: the checkpoint's folder in the archive; None if the files are the checkpoint itself.
         has_bins: whether it includes bin edges; otherwise they are computed from the dataset.
         licence: licence of the weights.

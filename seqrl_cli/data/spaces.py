@@ -102,10 +102,10 @@ class Spaces:
         """Stop unless these spaces fit others.
 
         Args:
-            name: what has these spaces, for errors.
+            name: name of what has these spaces, for errors.
             other: the spaces to fit.
-            other_name: what has the other spaces, for errors.
-            hint: what the user can do.
+            other_name: name of what has the other spaces, for errors.
+            hint: advice on what the user can do.
 
         Raises:
             SizeMismatchError: they do not fit.
@@ -132,8 +132,8 @@ class Spaces:
         """The sizes of observations and actions, for what takes only vectors.
 
         Args:
-            name: what has these spaces, for errors.
-            hint: what the user can do.
+            name: name of what has these spaces, for errors.
+            hint: advice on what the user can do.
 
         Raises:
             UnsupportedSpacesError: observations or actions are not vectors of numbers.
@@ -149,7 +149,7 @@ class Spaces:
         """Stop unless models can read the observations and predict the actions.
 
         Args:
-            name: what has these spaces, for errors.
+            name: name of what has these spaces, for errors.
             images: whether the models read images.
 
         Raises:

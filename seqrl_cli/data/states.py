@@ -20,7 +20,7 @@ def state_vectors(states: NDArray[np.integer], count: int, source: str) -> NDArr
     Args:
         states: whole numbers from 0.
         count: number of states.
-        source: where they come from, for errors.
+        source: name of where the states come from, for errors.
 
     Raises:
         SeqrlError: a state is not among them, or they are too many.

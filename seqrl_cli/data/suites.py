@@ -14,10 +14,10 @@ class Suite:
     """A list of datasets with a name.
 
     Attributes:
-        name: what the user types, for example ``cw10``.
-        about: what it is.
+        name: name that the user types, for example ``cw10``.
+        about: description of the suite.
         datasets: ids, in order.
-        repeats: how often a continual run goes through them.
+        repeats: number of times that a continual run goes through them.
     """
 
     name: str

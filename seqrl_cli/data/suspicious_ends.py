@@ -16,7 +16,7 @@ def doubtful_ends(episodes: Episodes, limit: int | None, environment: str) -> li
     Args:
         episodes: the data.
         limit: the environment's step limit; None if unknown.
-        environment: its name.
+        environment: name of the environment.
     """
     doubts = (
         _too_long(episodes, limit, environment),

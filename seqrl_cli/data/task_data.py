@@ -27,7 +27,7 @@ class TaskData:
     """A task with its episodes, or with some of them.
 
     Attributes:
-        facts: what the model needs to know about it.
+        facts: facts about the task that the model needs.
         stored: the data; observations and actions may be mapped from the disk.
         chosen: (episodes,) indices of the stored episodes that belong to this part, in order; None: all.
         pages: limits the memory of mapped observations and actions; None if all are in memory.
@@ -45,7 +45,7 @@ class TaskData:
         """Describe the episodes of a dataset.
 
         Args:
-            dataset: its id.
+            dataset: id of the dataset.
             env_id: gymnasium id of its environment.
             episodes: the data.
             bounds: lowest and highest continuous action, (action_dim,) each; ignored for choices.
@@ -155,7 +155,7 @@ class TaskMixture:
     """The tasks of a run; its length is the number of its windows.
 
     Args:
-        tasks: at least one.
+        tasks: the tasks, at least one.
     """
 
     def __init__(self, tasks: Sequence[TaskData]) -> None:
@@ -170,7 +170,7 @@ def mean_and_deviation(tasks: Sequence[TaskData]) -> tuple[NDArray[np.float64], 
     """Mean and standard deviation of each number of the observations of some tasks, (observation_dim,) each.
 
     Args:
-        tasks: at least one; their observations are vectors of one size.
+        tasks: the tasks, at least one; their observations are vectors of one size.
     """
     count = sum(task.transitions for task in tasks)
     mean = _sums(tasks, lambda block: block) / count

@@ -20,8 +20,8 @@ class MemoryNeed:
     """What a task would take.
 
     Attributes:
-        transitions: its steps.
-        wide_bytes: its observations and actions.
+        transitions: number of the task's steps.
+        wide_bytes: bytes of the task's observations and actions.
     """
 
     transitions: int
@@ -44,7 +44,7 @@ class MemoryPlan:
 
     Attributes:
         limit: bytes that the data may take.
-        is_mapped: by task, whether its observations and actions stay on the disk.
+        is_mapped: whether the observations and actions of each task stay on the disk.
         held: bytes of arrays in memory.
         total: bytes that the data would take if all were in memory.
         pages: bytes for the pages of mapped tasks; 0 if there is none.
@@ -71,7 +71,7 @@ def plan_memory(needs: Sequence[MemoryNeed], limit: int) -> MemoryPlan:
     """Load the smallest tasks as long as all fit, since tasks of a domain are drawn equally often; map the others.
 
     Args:
-        needs: by task.
+        needs: memory needs of the tasks.
         limit: bytes that the data may take.
 
     Raises:

@@ -29,7 +29,7 @@ class WindowBatch:
     """Windows of one group of tasks; real steps come first, and padding repeats the last.
 
     Attributes:
-        group: their encoder, action dimensions and choices.
+        group: the group: encoder, action dimensions and choices.
         observations: (batch, time, *shape).
         returns_to_go: (batch, time) float32, scaled.
         actions: (batch, time, action_dim) float32 in [-1, 1], or the index of a choice.
@@ -54,8 +54,8 @@ class SamplingRules:
     """How windows are drawn.
 
     Attributes:
-        mixing: which domains an update has.
-        weights: of domains, 1 where nothing is stated.
+        mixing: rule for which domains an update has.
+        weights: weights of domains, 1 where nothing is stated.
         episodes: probability of an episode within its task.
         tasks: probabilities of the tasks of a domain, by dataset, relative to each other; empty if they are equal.
         early_starts: fraction of windows whose start is uniform on a logarithmic scale of time, so that the first ten
@@ -80,8 +80,8 @@ class DomainDraw:
     """Windows of one domain that are drawn and not read yet, those of all shards.
 
     Attributes:
-        weight: of the domain's loss.
-        starts: of the windows.
+        weight: weight of the domain's loss.
+        starts: first rows of the windows, by task.
     """
 
     weight: float
@@ -105,7 +105,7 @@ class _Draw:
     Attributes:
         before: position in the stream before they were drawn.
         batch_size: windows per domain.
-        domains: of the update.
+        domains: the domains of the update.
     """
 
     before: Mapping[str, Any]
@@ -121,9 +121,9 @@ class TaskSampler:
     Args:
         tasks: the data, at least one task.
         context: steps of a window.
-        rules: how to draw.
+        rules: the rules by which windows are drawn.
         rng: the sampler owns it from now on.
-        shards: whose windows the disk shall read ahead; all are drawn.
+        shards: the shards whose windows the disk shall read ahead; all are drawn.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class TaskSampler:
         """Steps that are not padding, without reading them.
 
         Args:
-            starts: of windows.
+            starts: first rows of windows, by task.
             context: steps of a window.
 
         Returns:
@@ -308,7 +308,7 @@ def cut_windows(group: Group, members: Sequence[tuple[TaskData, NDArray[np.int64
     """Cut windows out of tasks of one group.
 
     Args:
-        group: of the tasks.
+        group: the group of the tasks.
         members: tasks, each with the first rows of its windows.
         context: steps of a window.
     """

@@ -48,7 +48,7 @@ class TerminalRewards:
         mean: mean reward at terminals; 0 without terminals.
         compared: terminals of episodes with at least two steps.
         best: those of them whose reward is above every other one of its episode.
-        best_by_chance: how many that would be if the steps of each episode were shuffled.
+        best_by_chance: the expected number of these if the steps of each episode were shuffled.
         outstanding: terminals whose reward is above every other reward of the dataset, by more than the whole range of
             these others.
     """
@@ -115,9 +115,9 @@ class TerminalRule:
 
     Attributes:
         penalty: the reward that takes their place; None = they are kept.
-        terminals: how many there are.
+        terminals: number of terminals.
         reason: what is done and why, as half a sentence: ``kept: …``, ``replaced by -100: …``.
-        loses: which rewards a configured penalty replaces although they should be kept; else None.
+        loses: the rewards that a configured penalty replaces although they should be kept, in words; else None.
     """
 
     penalty: float | None

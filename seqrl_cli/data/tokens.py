@@ -36,7 +36,8 @@ class TokenizedDataset:
         observation_slice: number of leading observation dimensions that were kept; None = all.
         fingerprint: hash of the data and of the settings above, see :func:`fingerprint`.
         episodes_sha256: hash of all the dataset's arrays, as stored in the dataset; None if it stores none.
-        terminal_rewards: what became of the rewards at terminals, and why; None without terminals, or if unknown.
+        terminal_rewards: description of what became of the rewards at terminals, and why; None without terminals, or if
+            unknown.
         choices: number of discrete actions, whose tokens are the choices themselves; None if actions are continuous.
     """
 
@@ -101,15 +102,15 @@ def tokenize(
 
     Args:
         episodes: the data, with observations already cut to ``observation_slice``.
-        dataset_id: stored with the tokens.
-        env_id: stored with the tokens.
+        dataset_id: name of the dataset, which is stored with the tokens.
+        env_id: gymnasium id of its environment, which is stored with the tokens.
         bins: bins per dimension.
         strategy: ``quantile`` or ``uniform``.
         discount: factor per step in the value target.
         termination_penalty: reward at true terminals; None keeps the data's own.
-        observation_slice: stored with the tokens.
-        episodes_sha256: stored with the tokens.
-        terminal_rewards: stored with the tokens.
+        observation_slice: number of observation dimensions that were kept, which is stored with the tokens.
+        episodes_sha256: hash of the dataset's arrays, which is stored with the tokens.
+        terminal_rewards: description of what became of the rewards at terminals, which is stored with the tokens.
         discretizer: bins of other data, with which these are encoded; None fits bins to them.
         progress: called with (dimensions done, all dimensions) after each dimension.
 

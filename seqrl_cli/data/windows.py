@@ -25,7 +25,7 @@ class Windows:
         bins: bins of each dimension; also the stop token.
         max_path_length: step limit of the environment's episodes.
         episodes: indices of the episodes to use; None takes all.
-        weights: how often to draw a window of each of these episodes, relative to the others; None = all alike.
+        weights: relative frequency of each of these episodes' windows; None = all alike.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ def return_weights(
     Steps of equal episodes count half, so that a set whose episodes all earn the same has equal weights.
 
     Args:
-        returns: ``(episodes,)``.
+        returns: ``(episodes,)`` returns.
         lengths: ``(episodes,)`` steps.
         emphasis: the power; 0 has no weights.
 

@@ -32,7 +32,7 @@ def open_url(url: str, headers: dict[str, str], pace: Pace) -> http.client.HTTPR
 
     Args:
         url: ``http://…`` or ``https://…``.
-        headers: the request's.
+        headers: the request's headers.
         pace: limits the time of the headers and, later, of the body.
 
     Raises:

@@ -61,7 +61,7 @@ def fetch(
         least_speed: bytes per second, below which an attempt fails and is no progress.
         speed_seconds: seconds over which the speed of a connection is averaged.
         ceiling: most bytes of a file whose length neither ``size`` nor the server states.
-        hint: what the user can do if the file cannot be fetched.
+        hint: advice on what the user can do if the file cannot be fetched.
         progress: called with (bytes so far, total bytes or None).
 
     Returns:

@@ -43,7 +43,7 @@ class Limits:
 
     Attributes:
         timeout: seconds without data before an attempt fails, and seconds in which all headers must arrive.
-        deadline: when to give up, on the monotonic clock.
+        deadline: time to give up, on the monotonic clock.
         attempts: consecutive attempts without progress before giving up.
         backoff: seconds before the second attempt, doubled after each.
         least_speed: bytes per second; a slower attempt fails and is no progress.

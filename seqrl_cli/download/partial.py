@@ -27,12 +27,12 @@ class Remote:
     """What a server reports about a file.
 
     Attributes:
-        url: what was asked for.
+        url: the URL that was asked for.
         size: bytes; None if it reports none.
         etag: the ETag header, if any.
         modified: the Last-Modified header, if any.
         date: the Date header, if any.
-        resource: where redirects led, without the query, which often is a signature of the day.
+        resource: the URL that redirects led to, without the query, which often is a signature of the day.
     """
 
     url: str

@@ -28,7 +28,7 @@ class Transfer:
         size: expected bytes, if known.
         pinned: whether the file's hash is known; then bytes from any source may be continued, because the hash reveals
             a mixture.
-        limits: when to give up.
+        limits: the limits, which say when to give up.
         progress: called with (bytes so far, total bytes or None).
     """
 

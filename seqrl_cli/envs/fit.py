@@ -64,7 +64,7 @@ def laid_out(episodes: Episodes, env_id: str, theirs: Spaces) -> Episodes:
     Args:
         episodes: the data.
         env_id: gymnasium id of their environment.
-        theirs: its spaces.
+        theirs: spaces of the environment.
 
     Returns:
         Episodes that may still not fit the environment.

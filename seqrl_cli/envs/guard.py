@@ -59,7 +59,7 @@ class GuardedEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     Args:
         env: the environment, whose spaces are gymnasium's.
-        env_id: its name in errors.
+        env_id: name of the environment in errors.
     """
 
     def __init__(self, env: Environment, env_id: str) -> None:

@@ -25,7 +25,7 @@ class EnvironmentLimits:
 
     Attributes:
         step_limit: longest episode in steps; None if unknown.
-        action_bounds: infinite where there is no bound; None if unknown, or if actions are discrete.
+        action_bounds: bounds of actions, infinite where there is none; None if unknown, or if actions are discrete.
         spaces: observations and actions; None if unknown.
     """
 
@@ -44,7 +44,7 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
         action_dim: numbers per action.
 
     Raises:
-        UnsupportedSpacesError: its spaces are neither boxes nor choices.
+        UnsupportedSpacesError: its spaces are neither boxes nor discrete.
     """
     try:
         layout = layout_of(env_id)

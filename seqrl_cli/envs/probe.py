@@ -47,7 +47,7 @@ def layout_of(env_id: str) -> EnvLayout:
 
     Raises:
         EnvironmentDiedError: its process died, or gave no answer in time.
-        UnsupportedSpacesError: its observations or actions are neither boxes nor choices.
+        UnsupportedSpacesError: its observations or actions are neither boxes nor discrete.
         SeqrlError: there is no such environment, or it cannot be made.
     """
     if env_id in _third_party_layouts:

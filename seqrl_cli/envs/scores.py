@@ -38,7 +38,7 @@ def references_of_data(env_id: str | None, mean_return: float | None) -> tuple[f
 
     Args:
         env_id: gymnasium id of the data's environment.
-        mean_return: of the data's episodes; None if unknown, so that the mean of the published data takes its place.
+        mean_return: mean return of the data's episodes; None if unknown, so that the published data's mean is used.
     """
     task = task_of(env_id)
     if task is None or not is_scaled_by_data(env_id) or mean_return is None:

@@ -29,7 +29,7 @@ def accept(env_id: str, folders: Iterable[Path] = ()) -> None:
 
     Args:
         env_id: gymnasium id; one without a module needs no trust.
-        folders: where the user's modules may be.
+        folders: folders in which the user's modules may be.
     """
     if ":" not in env_id:
         return

@@ -169,7 +169,7 @@ def sweep(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder and in those below it that have no lock.
 
     Args:
-        folder: whose lock the caller holds. Temporary files of living processes are kept anyway.
+        folder: the folder, whose lock the caller holds. Temporary files of living processes are kept anyway.
     """
     _sweep(folder, _TEMPORARY)
     with suppress(OSError):

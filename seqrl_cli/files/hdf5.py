@@ -141,7 +141,7 @@ def open_hdf5(path: Path, hint: str) -> Iterator[h5py.File]:
 
     Args:
         path: the file.
-        hint: what the user can do if the file is missing or damaged.
+        hint: advice on what the user can do if the file is missing or damaged.
 
     Raises:
         SeqrlError: the file is missing, not HDF5, truncated, damaged or not readable, or takes from other files what
@@ -219,7 +219,7 @@ def read_numbers(file: h5py.File, name: str, axes: int, hint: str) -> np.ndarray
         file: the file, from :func:`open_hdf5`.
         name: name of the array.
         axes: number of axes it must have.
-        hint: what the user can do if it does not.
+        hint: advice on what the user can do if it does not.
 
     Raises:
         SeqrlError: it is missing, has other axes, does not contain numbers, or claims more than the file contains.

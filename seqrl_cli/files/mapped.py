@@ -42,7 +42,7 @@ class Mapper:
         Args:
             stored: the array, not empty.
             dtype: the wanted type.
-            width: how many leading numbers of each row to keep; None keeps all.
+            width: number of leading numbers of each row to keep; None keeps all.
 
         Returns:
             The array with the rows of ``stored``; equal to ``stored[:].astype(dtype)[:, :width]``.
@@ -180,7 +180,7 @@ def read_soon(array: NDArray[Any], starts: NDArray[np.int64], rows: int) -> None
     Args:
         array: an array; nothing happens if it is in memory.
         starts: (count,) the first rows.
-        rows: how many from each of them.
+        rows: number of rows to read from each of them.
     """
     mapping = mapping_of(array)
     if mapping is None:

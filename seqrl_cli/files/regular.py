@@ -79,7 +79,7 @@ def open_own(path: Path, mode: str, buffering: int = -1) -> BinaryIO:
     Args:
         path: the file, which is created when absent.
         mode: ``wb`` empties the file, ``ab`` appends to it, and ``r+b`` writes into it.
-        buffering: as for Python's ``open``.
+        buffering: the buffering policy of Python's ``open``.
 
     Raises:
         NotRegularError: it is a link, a folder, a pipe, a device or a socket.

@@ -14,7 +14,7 @@ def walk(root: Path, skipped: Collection[str] = ()) -> Iterator[tuple[str, list[
     one, and a link to a folder above it ends.
 
     Args:
-        root: begins with it; if it is missing, there are none.
+        root: the folder to begin with; if it is missing, there are none.
         skipped: names of folders to leave out, too.
     """
     visited: set[tuple[int, int]] = set()

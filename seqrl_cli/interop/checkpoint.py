@@ -213,7 +213,7 @@ def require_names(state: Mapping[str, Tensor], names: Iterable[str], source: str
         state: the file's weights by their own names.
         names: names that must be among them.
         source: the file's name in errors.
-        kind: what the model is.
+        kind: name of the kind of model.
 
     Raises:
         SeqrlError: one is missing; the message lists what the file contains instead.

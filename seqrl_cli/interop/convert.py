@@ -75,7 +75,7 @@ def convert_config(checkpoint: ForeignCheckpoint, dataset: DatasetRef, path: Pat
     """The dataset's preset, overridden by the folder's settings.
 
     Args:
-        checkpoint: what the folder contains.
+        checkpoint: content of the folder.
         dataset: the dataset that the run is for.
         path: the folder, for errors.
 

@@ -22,7 +22,7 @@ def run_tasks(
 
     Args:
         launcher: the engine.
-        tasks: what to run.
+        tasks: the tasks to run.
         console: shows progress.
         label: text beside the progress.
         what: a task in one word, for messages.

@@ -21,7 +21,7 @@ class Launcher(Protocol):
         """The tasks that ended since the last call; waits for one if there is none.
 
         Args:
-            seconds: wait no longer; None = until one ends.
+            seconds: the most seconds to wait; None = until one ends.
         """
 
     def stop(self, task: Task) -> None:

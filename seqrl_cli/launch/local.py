@@ -13,7 +13,7 @@ class LocalLauncher:
 
     Args:
         jobs: tasks at a time.
-        retries: how often a command that dies is started again.
+        retries: the most times that a command that dies is started again.
         say: told when a command starts again.
     """
 

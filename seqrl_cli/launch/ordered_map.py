@@ -32,7 +32,7 @@ class OrderedMap(Protocol):
 
         Args:
             function: computes a result.
-            tasks: what to compute.
+            tasks: arguments of ``function``, one per result.
             on_wait: called at least once per second while a process computes; may raise.
 
         Raises:

@@ -33,7 +33,7 @@ class RayLauncher:
             ``local`` for one of this machine alone, which ends with the launcher.
         cpus: cores of a task.
         gpus: GPUs of a task.
-        retries: how often a task that dies is run again, also on another node.
+        retries: the most times that a task that dies is run again, also on another node.
 
     Raises:
         SeqrlError: Ray is not installed, no cluster answers, or none of its nodes has that many cores or GPUs.

@@ -17,7 +17,7 @@ class SlurmLauncher:
     """Submits a job per task, and waits for it.
 
     Args:
-        array: what the jobs have in common; each gets its own name, script and index.
+        array: settings that the jobs share; each job gets its own name, script and index.
         jobs: tasks at a time.
 
     Raises:

@@ -127,7 +127,7 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
 
     Args:
         task: the task.
-        retries: how often a command that dies is started again.
+        retries: the most times that a command that dies is started again.
         stop: ends the task.
         say: told when a command starts again.
     """

@@ -30,7 +30,7 @@ class Prefix:
 
     Attributes:
         key: (batch or 1, heads, length, head_dim).
-        value: of the same shape.
+        value: values of the same shape.
         hidden: (batch,) bool, the sequences that do not see them; None if all do.
     """
 
@@ -43,7 +43,7 @@ class Prefix:
 
         Args:
             key: (batch, heads, time, head_dim).
-            value: of the same shape.
+            value: values of the same shape.
             visible: (queries, time) bool.
         """
         batch, length, (queries, time) = len(key), self.key.shape[2], visible.shape
@@ -62,9 +62,9 @@ class Block(nn.Module):
     Args:
         width: length of the hidden vectors.
         n_head: attention heads; divides ``width``.
-        residual_dropout: fraction of each half's output dropped in training.
-        attention_dropout: fraction of attention weights dropped in training.
-        activation: of the feed-forward half.
+        residual_dropout: dropout probability of each residual branch's output.
+        attention_dropout: dropout probability of the attention weights.
+        activation: activation of the feed-forward half.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor,
         key: (batch, heads, keys, head_dim).
         value: (batch, heads, keys, head_dim).
         visible: (queries, keys) or (batch, 1, queries, keys) bool, at least one key per query.
-        dropout: fraction of attention weights to drop.
+        dropout: dropout probability of the attention weights.
 
     Returns:
         (batch, heads, queries, head_dim).
@@ -211,7 +211,7 @@ def initialize_layers(model: nn.Module, generator: torch.Generator | None, std: 
     Query, key and value are drawn as one matrix, so that a seed gives the same weights as in earlier versions.
 
     Args:
-        model: overwritten, module by module, in order.
+        model: the model, which is overwritten module by module, in order.
         generator: source of the weights; the global one when None.
         std: standard deviation of the weights.
     """
@@ -234,7 +234,7 @@ def initialize_uniformly(model: nn.Module, generator: torch.Generator | None) ->
     """Draw weights and biases of linear and convolutional layers uniformly within 1/sqrt(inputs).
 
     Args:
-        model: overwritten, module by module, in order.
+        model: the model, which is overwritten module by module, in order.
         generator: source of the weights; the global one when None.
     """
     for module in model.modules():

@@ -34,10 +34,10 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
 
     Args:
         arch: a planner in the registry.
-        **arguments: the constructor's.
+        **arguments: arguments of the constructor.
 
     Raises:
-        SeqrlError: the architecture does not exist, or the arguments make no model, or one that does not fit in memory.
+        SeqrlError: the architecture does not exist, an argument is invalid, or the model does not fit in memory.
     """
     return cast(TokenModel, build_if_it_fits(partial(_implementation(arch).make, **arguments)))
 
@@ -61,9 +61,9 @@ def build_decoder(
     """The decoder of a model.
 
     Args:
-        model: on its device; its weights are copied.
+        model: the model, on its device; its weights are copied.
         window: the part of a sequence that is seen; None for all of it, carried through an episode.
-        precision: of products with weights, a key of ``PRECISIONS``.
+        precision: precision of products with weights, a key of ``PRECISIONS``.
         engine: ``native``, C++ compiled for this processor; ``torch``; ``graph``, whose plans can be captured as
             CUDA graphs; or ``auto``, native if possible, else torch.
         on_warning: called if the native engine applies, but cannot be compiled or kept.
@@ -119,9 +119,9 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: object) 
     """Put weights into a model.
 
     Args:
-        model: overwritten.
+        model: the model, which is overwritten.
         state: a state dict of such a model.
-        source: where ``state`` comes from, for errors.
+        source: name of where ``state`` comes from, for errors.
 
     Raises:
         SeqrlError: the weights belong to another architecture, or have other sizes.

@@ -43,7 +43,7 @@ def device_of_rank(name: str, local_rank: int, local_size: int) -> torch.device:
     Args:
         name: ``auto``, ``cpu`` or ``cuda``.
         local_rank: number of the process on this machine.
-        local_size: how many there are.
+        local_size: number of processes on this machine.
 
     Raises:
         UsageError: it names one GPU for all.

@@ -10,10 +10,10 @@ LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Drop a fraction of the numbers in training and scale the others up; do nothing in evaluation.
+    """Drop each number with probability ``p`` in training and scale the others up; do nothing in evaluation.
 
     Args:
-        p: the fraction, in [0, 1); rounded to a multiple of 2**-16 on a CPU.
+        p: the dropout probability, in [0, 1); rounded to a multiple of 2**-16 on a CPU.
     """
 
     def __init__(self, p: float) -> None:
@@ -33,7 +33,7 @@ def keep_mask(like: Tensor, p: float) -> Tensor:
     """Ones where a number is kept, zeros where it is dropped; each takes 16 bits from the global CPU generator.
 
     Args:
-        like: has the mask's shape and type; a float mask multiplies several times faster than a bool one.
+        like: a tensor of the mask's shape and type; a float mask multiplies several times faster than a bool one.
         p: expected fraction of zeros.
     """
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits

@@ -17,7 +17,7 @@ class PageAllocator:
         closed: whether the pages are closed, that is, never change again.
 
     Attributes:
-        used: pages in use.
+        used: number of pages in use.
         memory: (layers, capacity, numbers per page) float32.
     """
 

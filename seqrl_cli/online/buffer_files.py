@@ -40,7 +40,7 @@ class BufferFile:
 
     Attributes:
         first: number of its first trajectory, counted over all that were ever added.
-        count: trajectories in the file.
+        count: number of trajectories in the file.
         sha256: hash of the file's contents.
     """
 
@@ -59,7 +59,7 @@ class BufferFolder:
 
     Args:
         path: the folder; made when absent.
-        env_id: written into each file, so that a model can be trained on the file alone.
+        env_id: gymnasium id that is written into each file, so that a model can be trained on the file alone.
     """
 
     def __init__(self, path: Path, env_id: str | None = None) -> None:

@@ -18,7 +18,7 @@ class EpisodeCollector:
         make_agent: makes a new agent for each iteration, since an agent may copy the weights.
         player: plays them.
         episodes: episodes per iteration.
-        seed: of the environments and of the policy's samples.
+        seed: seed of the environments and of the policy's samples.
         fresh: whether each iteration plays new episodes, as exploration does. Otherwise all iterations play the same
             ones, so that evaluations differ only by the weights.
         on_warning: called for each episode that is left out.

@@ -59,7 +59,7 @@ class FinetuneContext:
         explore: plays exploration episodes.
         evaluate: plays evaluation episodes.
         score: summarizes evaluation episodes.
-        buffer: empty; the loop fills it from ``offline`` or from disk.
+        buffer: an empty buffer, which the loop fills from ``offline`` or from disk.
         offline: trajectories that the buffer starts with, in the order in which they will be evicted.
         buffer_files: the buffer on disk.
         checkpoints: the run's folder of checkpoints.
@@ -80,8 +80,8 @@ class OnlineSettings:
     """How to fine-tune; the paper's values are those of the configuration.
 
     Args:
-        iterations: of the whole run, including those before a resume.
-        seed: of the choice of windows.
+        iterations: number of iterations of the whole run, including those before a resume.
+        seed: seed of the choice of windows.
         episodes: exploration episodes per iteration.
         updates: gradient steps per iteration.
         batch_size: windows per update.

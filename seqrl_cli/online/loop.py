@@ -58,7 +58,7 @@ class FinetuneProgress:
     Attributes:
         iteration: completed iterations.
         updated: updates made in the current iteration; above zero, its exploration is already in the buffer.
-        env_steps, episodes: of exploration.
+        env_steps, episodes: steps and episodes of exploration.
         exploration_return, exploration_length: means over the current iteration's episodes.
     """
 
@@ -87,7 +87,7 @@ def finetune(
 
     Args:
         context: learner, environments, buffer and files.
-        settings: how to fine-tune.
+        settings: settings of the fine-tuning.
         sinks: receive one log step per iteration.
         on_progress: called after each update with the loop's own counters; read them only.
         on_warning: called for damaged checkpoints and a changed number of threads.

@@ -36,8 +36,8 @@ class EpisodePlayer(Protocol):
 
         Args:
             make_agent: makes the agent that acts in them.
-            seed: of the environments and of the agent's samples.
-            episodes: their numbers.
+            seed: seed of the environments and of the agent's samples.
+            episodes: numbers of the episodes.
             on_step: called now and then, at least once per second or step; may raise.
 
         Raises:
@@ -67,7 +67,7 @@ class SharedPlayer:
 
     Attributes:
         processes: maps over them.
-        count: how many there are.
+        count: number of processes.
         spec: the environments of each.
         timeout: seconds to wait for an environment's answer.
         on_warning: receives what the processes warn of.

@@ -54,8 +54,8 @@ class TimeLimit:
     """A time by which a search should end, counted from now.
 
     Args:
-        seconds: that the search may take.
-        device: where the search runs.
+        seconds: the most seconds that the search may take.
+        device: device of the search.
     """
 
     def __init__(self, seconds: float, device: torch.device) -> None:

@@ -27,7 +27,7 @@ class _PlanState:
     """What the agent keeps of an episode.
 
     Attributes:
-        tokens: of the most recent transitions, (transition_dim,) each.
+        tokens: tokens of the most recent transitions, (transition_dim,) each.
         pending: actions of the current plan that are not executed yet, (actions, action_dim).
         plans: the plan made at each step; None at steps that followed an older plan.
         recurrent_state: the model's state after the transitions that are no longer in ``tokens``, if it has one.
@@ -47,7 +47,7 @@ class BeamAgent:
 
     Args:
         decoder: the model.
-        discretizer: how transitions become tokens.
+        discretizer: turns transitions into tokens.
         settings: the search.
         episodes: the most episodes that run side by side.
         choices: number of discrete actions; None if actions are continuous.
@@ -157,7 +157,7 @@ class BeamAgent:
         """Move the latest transitions into the recurrent states and return the decoder that continues from them.
 
         Args:
-            states: with the same number of transitions each.
+            states: states with the same number of transitions each.
         """
         if states[0].tokens:
             past = np.stack([np.concatenate(state.tokens) for state in states]).astype(np.int64)

@@ -50,7 +50,7 @@ class PlanFacts:
         dataset: id of the dataset that the model was trained on.
         env_id: the environment.
         run: name of the trained model.
-        arch: its architecture.
+        arch: architecture of the model.
         checkpoint_step: updates of the checkpoint that was used; None when unknown.
         parent, learned: the run that was fine-tuned, by name if online, else by folder; and what learned if not online.
         recipe: hash of the model's training configuration without its seed; None when unknown.
@@ -78,17 +78,17 @@ class EpisodeFile:
 
     Attributes:
         path: the file.
-        plan: what it shares with the other episodes of its plan.
-        episode: its number.
+        plan: facts that it shares with the other episodes of its plan.
+        episode: number of the episode.
         score: normalized score as a fraction; None if the environment has no reference scores.
         return_: sum of its rewards.
-        steps: environment steps T.
+        steps: number of environment steps (T).
         terminated: whether the environment ended it rather than the step limit.
         environment_seed: seed of its environment; None when unknown.
         seconds_per_step: mean wall time per step; None when unknown.
         plan_length: mean number of transitions of its plans; None when it has none, or unknown.
-        versions: of the packages that affect the numbers.
-        schema_version: of the file.
+        versions: versions of the packages that affect the numbers.
+        schema_version: version of the file's schema.
         success, success_at_end: whether the task was solved at any step, and at the last; None if not reported.
     """
 
@@ -192,7 +192,7 @@ def write_episode(
 
     Args:
         folder: the plan folder.
-        plan: what the episode shares with the others.
+        plan: facts that the episode shares with the others.
         record: the episode.
         score: normalized score as a fraction; None if the environment has no reference scores.
         staged: hide the files from readers until :func:`~seqrl_cli.planning.staged_episodes.replace_episodes`.

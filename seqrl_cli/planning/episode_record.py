@@ -12,7 +12,7 @@ class EpisodeRecord:
     """One finished episode of T steps; agents that plan look H transitions ahead.
 
     Attributes:
-        episode: its number.
+        episode: number of the episode.
         seed: the environment's seed.
         terminated: whether the environment ended it rather than the step limit.
         seconds_per_step: mean wall time per step, which includes the episodes that run beside it.

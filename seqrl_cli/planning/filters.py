@@ -53,7 +53,7 @@ def sample(logits: Tensor, uniforms: Tensor, *, k: int | None = None, cdf: float
     Args:
         logits: (rows, tokens).
         uniforms: (rows,) in [0, 1).
-        k: how many of the most likely tokens to keep.
+        k: number of most likely tokens to keep; None keeps all.
         cdf: fraction of the probability to drop, see :func:`filter_cdf`.
 
     Returns:

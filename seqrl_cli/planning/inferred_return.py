@@ -14,7 +14,7 @@ def expert_return(probabilities: np.ndarray, returns: np.ndarray, draw: float, o
     A return ``R`` has the probability ``P(R) exp(optimism * (R - lowest) / (highest - lowest))``, up to a factor.
 
     Args:
-        probabilities: of the returns, as the model predicts them, (bins,).
+        probabilities: probabilities of the returns, as the model predicts them, (bins,).
         returns: returns-to-go, (bins,).
         draw: a uniform random number in [0, 1).
         optimism: 0 draws from the model's own distribution.

@@ -13,8 +13,8 @@ class Profile:
     On a GPU a part has the time that it takes to queue its work, and what waits for a result has the rest: sampling.
 
     Attributes:
-        seconds: by part (``prefill``, ``decode``, ``sampling``, ``environment``, ``io``), each without the parts that
-            are measured inside it.
+        seconds: seconds by part (``prefill``, ``decode``, ``sampling``, ``environment``, ``io``), each without the
+            parts that are measured inside it.
     """
 
     def __init__(self) -> None:

@@ -31,18 +31,18 @@ class LiveEpisode:
     """A running episode up to now, with one observation more than actions and rewards.
 
     Attributes:
-        episode: its number.
+        episode: number of the episode.
         seed: the environment's seed.
         generator: the episode's own random numbers, for the agent.
-        observations: so far, (observation_dim,) each.
-        states: of the simulator, one per observation.
-        actions: so far, as executed, (action_dim,) each.
-        rewards: so far.
-        total_reward: their sum.
+        observations: observations so far, (observation_dim,) each.
+        states: states of the simulator, one per observation.
+        actions: actions so far, as executed, (action_dim,) each.
+        rewards: rewards so far.
+        total_reward: sum of the rewards.
         seconds: wall time so far.
         terminated: whether the environment has ended it.
-        successes: after each step, 1 where the environment reports success, 0 where not, -1 where it reports nothing.
-        agent_state: what the agent keeps of the episode; only the agent uses it.
+        successes: 1 after each step where the environment reports success, 0 where not, -1 where it reports nothing.
+        agent_state: memory that the agent keeps of the episode; only the agent uses it.
     """
 
     episode: int
@@ -111,7 +111,7 @@ class Rollout:
         """Play episodes; an environment whose episode ends takes the next one.
 
         Args:
-            episodes: their numbers.
+            episodes: numbers of the episodes.
             on_episode: called with each episode as it ends.
             on_step: called after each step of the vector with (episodes running, episodes finished).
         """
@@ -191,8 +191,9 @@ def play_together(
     """Play episodes of several rollouts side by side; their agents choose all actions of a step in one call.
 
     Args:
-        rollouts: each with its own environments; the first one's agent decides for all, so agents must be alike.
-        episodes: of each rollout, by their numbers.
+        rollouts: the rollouts, each with its own environments; the first one's agent decides for all, so agents must be
+            alike.
+        episodes: numbers of each rollout's episodes.
         on_episode: called with each episode as it ends, and the index of its rollout.
         on_step: called after each step with (episodes running, episodes finished).
     """

@@ -32,7 +32,7 @@ def replacing_episodes(folders: Sequence[Path], *, staged: bool) -> Iterator[Non
     """Around a block that writes episodes: staged ones take the places of all others when it ends, or are removed.
 
     Args:
-        folders: of the plans.
+        folders: folders of the plans.
         staged: whether the block stages what it writes; otherwise only what an earlier one left is removed.
 
     Raises:

@@ -41,8 +41,8 @@ class TaskAgent:
     """Plays one task; agents with the same decoder can decide for each other's episodes, all in one batch.
 
     Args:
-        decoder: of the model that all tasks share.
-        task: which task.
+        decoder: decoder of the model that all tasks share.
+        task: the task to play.
         target_return: return-to-go at the start of an episode; it decreases by each reward and never rises above. None
             to infer it at each step, which needs a model that predicts returns.
         profile: adds up the time spent in each part.

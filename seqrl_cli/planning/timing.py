@@ -25,7 +25,7 @@ def seconds_per_step(rollout: Rollout, context: int, plan_freq: int = 1, patienc
     search, which has costs of its own, do not count.
 
     Args:
-        rollout: fresh.
+        rollout: a fresh rollout.
         context: transitions until the model's context is full.
         plan_freq: steps from search to search, whose times are averaged.
         patience: seconds after which the steps so far must do.

@@ -37,7 +37,7 @@ def read_arrays(columns: Mapping[str, Any], options: ReadOptions) -> Episodes:
 
     Args:
         columns: arrays, or what NumPy makes arrays of, by any of the names that files may use.
-        options: how to read them.
+        options: the options of reading.
 
     Raises:
         SeqrlError: one is missing, or has the wrong shape or values.
@@ -120,8 +120,8 @@ def _refuse_loss(lost: Mapping[str, str], names: ColumnNames, source: str) -> No
     """Stop at columns without numbers that no other column of numbers stands for.
 
     Args:
-        lost: what they contain, by name.
-        names: of the columns of numbers.
+        lost: kinds of content of the columns without numbers, by name.
+        names: names of the columns of numbers.
         source: name of the arrays in errors.
 
     Raises:

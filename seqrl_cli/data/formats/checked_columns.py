@@ -38,7 +38,7 @@ class CheckedColumns:
         source: name of their file in errors.
         finite: refuse NaN and infinity.
         mapper: maps observations and actions, which then stay on the disk; None reads them into memory.
-        log: where warnings go.
+        log: receives warnings.
     """
 
     columns: Mapping[str, Column]

@@ -44,11 +44,11 @@ class ReadOptions:
         default_steps: length of an episode if nothing marks ends but terminals; None = the recording is one episode.
         finite: refuse NaN and infinity, and questions that only the user can answer; False for inspecting a file.
         step_limit: the step limit of the environment, which replaces ``default_steps``; None if unknown.
-        dones: what ``dones`` marks; None leaves it to the data.
+        dones: meaning of ``dones``; None leaves it to the data.
         reset_rows: whether the first row of every episode is its reset; None leaves it to the data.
         skip_damaged: leave out the files of a folder that cannot be read, and warn of them; otherwise they are errors.
         mapper: maps observations and actions, which then stay on the disk; None reads them into memory.
-        log: where the decisions are recorded.
+        log: receives the decisions.
     """
 
     observation_slice: int | None = None
@@ -73,7 +73,7 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
         columns: columns by their names in the file
             (:func:`~seqrl_cli.data.formats.column_names.columns_to_read` chooses them).
         source: name of the file in errors.
-        options: how to read them.
+        options: the options of reading.
 
     Raises:
         SeqrlError: a column has the wrong shape or values, or there are no rows.
@@ -231,7 +231,7 @@ def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
     """Join the episodes of several recordings, in order.
 
     Args:
-        parts: at least one recording, with its name in errors.
+        parts: the recordings, at least one, each with its name in errors.
 
     Raises:
         SeqrlError: the sizes of a recording differ from those of the first, or there is none.

@@ -69,9 +69,9 @@ class StoredSize:
 
     Attributes:
         transitions: rows.
-        shape: of an observation as it is read.
+        shape: shape of an observation as it is read.
         action_dim: numbers per action; 1 if actions are discrete.
-        wide_bytes: of observations and actions once they are read.
+        wide_bytes: bytes of observations and actions once they are read.
     """
 
     transitions: int

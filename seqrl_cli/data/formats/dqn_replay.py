@@ -60,7 +60,7 @@ def read_dqn_replay(folder: Path, options: ReadOptions) -> Episodes:
     """Read all slices of a folder.
 
     Args:
-        folder: has at least one slice.
+        folder: the folder, with at least one slice.
         options: whether to leave out slices that cannot be read, and where to note that.
 
     Raises:

@@ -39,10 +39,10 @@ class EndColumns:
 
     Attributes:
         columns: columns by their names in the file.
-        names: what they tell.
+        names: names of the columns, by what they tell.
         rows: number of rows of the recording.
         source: name of the file in errors.
-        log: where decisions and doubts are recorded.
+        log: receives decisions and doubts.
     """
 
     columns: Mapping[str, h5py.Dataset | NDArray[Any]]

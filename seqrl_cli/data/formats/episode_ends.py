@@ -99,7 +99,7 @@ def flags_from_bounds(values: NDArray[Any], rows: int, *, first: bool) -> Flags 
 
     Args:
         values: ``(episodes,)`` numbers.
-        rows: of the recording.
+        rows: number of rows of the recording.
         first: whether they are first rows.
     """
     numbers = values.astype(np.int64)
@@ -167,10 +167,10 @@ def settle_dones(
     """Decide which of the ends that ``dones`` marks are time limits, once all episodes are there.
 
     Args:
-        episodes: whose terminals are all ``dones``, if the log says that their meaning is open.
-        log: what the file's columns told, and where to record the decision.
+        episodes: the episodes, whose terminals are all ``dones`` if the log says that their meaning is open.
+        log: the log, which says what the file's columns told; receives the decision.
         limit: the environment's step limit; None if unknown.
-        meaning: what the user says; None leaves it to the data.
+        meaning: meaning of ``dones`` that the user states; None leaves it to the data.
         strict: whether to raise; otherwise an open question becomes a warning.
         source: name of the file in errors.
 
@@ -199,7 +199,7 @@ def _steps_of_limit(lengths: NDArray[np.int64], limit: int | None) -> int | None
     """The steps after which ends are time limits; None if no end is one; 0 if the lengths do not tell.
 
     Args:
-        lengths: of the episodes that have an end.
+        lengths: lengths of the episodes that have an end.
         limit: the environment's step limit; None if unknown.
     """
     longest = int(lengths.max())

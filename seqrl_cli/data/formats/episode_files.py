@@ -28,8 +28,8 @@ def read_episode_files(
     """Read the files of a folder, one episode or recording each, in order.
 
     Args:
-        folder: where they are.
-        files: at least one.
+        folder: folder that holds the files.
+        files: the files, at least one.
         options: whether to leave out damaged ones, and where to note that.
         read: reads one file.
 

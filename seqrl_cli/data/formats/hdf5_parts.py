@@ -53,7 +53,7 @@ class Part:
     """One episode's arrays and groups, or those of a whole recording.
 
     Attributes:
-        source: its name in errors.
+        source: name of the part in errors.
         kind: the word at the beginning of its name.
         nodes: arrays and groups by name.
         size: bytes of the file, which limit those of its arrays.
@@ -233,8 +233,8 @@ def refuse_packed(column: h5py.Dataset, source: str) -> None:
     """Stop at numbers that netCDF's conventions change when they are read: scaled ones, and those that mean none.
 
     Args:
-        column: of a file.
-        source: its name in errors.
+        column: a column of a file.
+        source: name of the column in errors.
 
     Raises:
         SeqrlError: it contains such numbers.

@@ -57,7 +57,7 @@ def read_minari(folder: Path, options: ReadOptions | None = None) -> Episodes:
 
     Args:
         folder: the dataset's folder, or ``data`` in it.
-        options: how to read; None = everything.
+        options: the options of reading; None = everything.
 
     Raises:
         SeqrlError: it is missing or damaged, or its observations or actions are not vectors.

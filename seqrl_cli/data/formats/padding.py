@@ -22,9 +22,9 @@ def rows_before_padding(
     """How many rows of an episode are no padding.
 
     Args:
-        columns: of the episode, which may tell.
-        names: what they tell.
-        data: its observations, actions and rewards, of equally many rows.
+        columns: columns of the episode, some of which may tell.
+        names: names of the columns, by what they tell.
+        data: observations, actions and rewards of the episode, of equally many rows.
     """
     rows = len(data[0])
     for role in ("lengths", "padding", *FLAG_ROLES, "continues"):

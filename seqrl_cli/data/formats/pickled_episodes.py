@@ -85,8 +85,8 @@ def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Epi
     Args:
         value: a list of dictionaries, or one dictionary.
         source: name of the file in errors.
-        size: its bytes, which limit the size of its arrays.
-        options: how to read.
+        size: bytes of the file, which limit the size of its arrays.
+        options: the options of reading.
 
     Raises:
         SeqrlError: the value has another form.

@@ -40,7 +40,7 @@ class Unpacker:
 
     Args:
         source: name of the file in errors.
-        size: its bytes.
+        size: bytes of the file.
     """
 
     def __init__(self, source: str, size: int) -> None:
@@ -126,7 +126,7 @@ def refuse_inert(value: Any, source: str, wanted: str) -> None:
     Args:
         value: plain data, which may be such an object.
         source: name of the file, and of the place in it, in errors.
-        wanted: what the data should be.
+        wanted: name of what the data should be.
 
     Raises:
         RefusedFileError: it is one.

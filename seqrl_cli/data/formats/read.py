@@ -55,8 +55,8 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
     """Read a file, or a folder with one recording per file.
 
     Args:
-        path: what to read.
-        options: how to read; None = everything.
+        path: the file or folder to read.
+        options: the options of reading; None = everything.
 
     Raises:
         SeqrlError: it is missing, damaged, in another format, or contains other data.
@@ -69,9 +69,9 @@ def settled(episodes: Episodes, source: str, options: ReadOptions) -> Episodes:
     """Episodes of a whole dataset, with what only all of them together can tell.
 
     Args:
-        episodes: as their columns mark them.
-        source: their name in errors.
-        options: how they were read.
+        episodes: the episodes as their columns mark them.
+        source: name of the episodes in errors.
+        options: the options that they were read with.
 
     Raises:
         SeqrlError: what a column means is open.

@@ -10,11 +10,11 @@ class ReadingLog:
     """Decisions that were taken while a dataset was read; each is kept once, however many parts a dataset has.
 
     Attributes:
-        columns: what the file's columns were taken for, by their names, where these are not D4RL's.
-        remarks: how ends were found, where it is not obvious; sentences without a full stop.
-        warnings: what may be wrong, likewise.
+        columns: meanings of the file's columns, by their names, where these are not D4RL's.
+        remarks: remarks on how ends were found, where it is not obvious; sentences without a full stop.
+        warnings: remarks on what may be wrong, likewise.
         cut_after: steps after which an episode without a mark is cut; None if columns mark all ends.
-        cuts: how often one was.
+        cuts: number of such cuts.
         open_dones: name of a column that may mark terminals or all ends, which only all episodes together can tell.
         only_terminals: whether some episodes end without a mark there, so that it marks terminals only.
         unmarked_parts: parts of the dataset, each an episode, whose last row has no mark there.

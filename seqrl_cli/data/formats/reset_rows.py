@@ -31,9 +31,9 @@ def settle_reset_rows(
     """Move actions, rewards and flags up by a row if the first row of every episode is its reset.
 
     Args:
-        episodes: as the file has them.
-        log: what the file's columns told, and where to record the decision.
-        has_reset_rows: what the user says; None leaves it to the data.
+        episodes: the episodes as the file has them.
+        log: the log, which says what the file's columns told; receives the decision.
+        has_reset_rows: the user's word on whether these rows are resets; None leaves it to the data.
         strict: whether to raise; otherwise an open question becomes a warning.
         source: name of the file in errors.
 

@@ -33,7 +33,7 @@ def read_table(columns: Mapping[str, Column], source: str, options: ReadOptions)
     Args:
         columns: columns by their names in the file.
         source: name of the file in errors.
-        options: how to read them.
+        options: the options of reading.
 
     Raises:
         SeqrlError: a column has the wrong shape or values, or there are no rows.

@@ -32,7 +32,7 @@ def by_column(steps: Sequence[Any], source: str) -> dict[str, list[Any]]:
     """Columns with one entry per step.
 
     Args:
-        steps: at least one, from a restricted reader.
+        steps: the steps, at least one, from a restricted reader.
         source: name of the file, and of the episode in it, in errors.
 
     Raises:

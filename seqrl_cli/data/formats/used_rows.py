@@ -30,8 +30,8 @@ def used_rows(
     """How many rows are data.
 
     Args:
-        columns: of the file, which may state the number.
-        names: what they tell.
+        columns: columns of the file, one of which may state the number.
+        names: names of the columns, by what they tell.
         written: observations, actions and rewards, of equally many rows.
         log: receives what was left out, or a warning.
     """

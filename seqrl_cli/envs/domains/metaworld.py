@@ -31,7 +31,7 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     Args:
         task: Meta-World's name, for example ``hammer-v3``.
-        goals: which half of the goals episodes draw from.
+        goals: name of the half of the goals that episodes draw from.
         render_mode: ``rgb_array`` or None.
     """
 

@@ -26,7 +26,7 @@ class KitchenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """A robot in a kitchen with four tasks.
 
     Args:
-        tasks: their names in gymnasium-robotics.
+        tasks: names of the tasks in gymnasium-robotics.
         render_mode: ``rgb_array`` or None.
     """
 

@@ -103,7 +103,7 @@ class EnvBackend(Protocol):
     """E environments, here or in another process.
 
     Attributes:
-        layout: what each of them takes and returns.
+        layout: layout of each environment: what it takes and returns.
         rows: ``(E,)`` of ``layout.row``, the state of each one, updated by ``start`` and ``step``: its last
             observation and simulator state, zeros before its first episode, and the reward and end of the latest
             step, 0 and false if it was not stepped. It stays the same array.

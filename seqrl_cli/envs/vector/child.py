@@ -18,7 +18,7 @@ class Child:
     """A running process and its environments.
 
     Args:
-        spec: which environments.
+        spec: the environments to make.
         timeout: seconds to wait for an answer.
 
     Raises:

@@ -21,7 +21,7 @@ def open_backend(spec: EnvSpec, on_warning: Callable[[str], None] | None, timeou
     These environments neither hang nor end their process, so they do without. The results are the same.
 
     Args:
-        spec: which environments.
+        spec: the environments to make.
         on_warning: called when a process dies and is started again.
         timeout: seconds to wait for an answer from another process.
 

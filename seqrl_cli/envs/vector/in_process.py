@@ -17,11 +17,11 @@ class InProcessBackend:
     """Environments in this process.
 
     Args:
-        spec: which environments.
+        spec: the environments to make.
 
     Raises:
         EnvironmentFailedError: one raised something when it was made.
-        SeqrlError: there is no such environment, or its observations or actions are neither boxes nor choices.
+        SeqrlError: there is no such environment, or its observations or actions are neither boxes nor discrete.
     """
 
     def __init__(self, spec: EnvSpec) -> None:

@@ -21,7 +21,7 @@ class ProcessDiedError(Exception):
 
     Attributes:
         how: ``died of signal 6 (SIGABRT)``, ``ended with exit code 3``.
-        hint: what the user can try.
+        hint: advice on what the user can try.
         killed: whether something ended it, which is most often for lack of memory.
     """
 
@@ -45,8 +45,8 @@ class PipedProcess:
     """A Python process that runs ``main(argument)`` of a module, with the same ``sys.path`` as this one.
 
     Args:
-        module: whose ``main`` it runs.
-        argument: that ``main`` receives.
+        module: name of the module whose ``main`` it runs.
+        argument: the argument that ``main`` receives.
 
     Raises:
         OSError: it cannot be started.

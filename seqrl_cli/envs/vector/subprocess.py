@@ -44,14 +44,14 @@ class SubprocessBackend:
     again, because it would most likely hang again.
 
     Args:
-        spec: which environments.
+        spec: the environments to make.
         on_warning: called when a process dies.
         timeout: seconds to wait for an answer; without effect on Windows.
-        wait_hint: what the user can do where an answer takes longer.
+        wait_hint: advice on what the user can do where an answer takes longer.
 
     Raises:
         EnvironmentFailedError: one broke when it was made; :class:`EnvironmentDiedError` if its process died or hung.
-        SeqrlError: there is no such environment, or its observations or actions are neither boxes nor choices.
+        SeqrlError: there is no such environment, or its observations or actions are neither boxes nor discrete.
     """
 
     def __init__(

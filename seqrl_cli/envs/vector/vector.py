@@ -44,14 +44,14 @@ class SeededVectorEnv:
 
     Args:
         env_id: gymnasium id.
-        num_envs: how many episodes can run at the same time (E).
+        num_envs: number of episodes that can run at the same time (E).
         max_episode_steps: step limit; by default that of ``make_env``.
         observation_size: number of leading observation dimensions to keep, as in the data; None = all.
         goals: ``seen`` or ``held-out``, for environments whose goals are split; None = their default.
         backend: makes the environments, here or in a process of their own (``SubprocessBackend``).
 
     Raises:
-        SeqrlError: the environment cannot be made, or its observations or actions are neither boxes nor choices.
+        SeqrlError: the environment cannot be made, or its observations or actions are neither boxes nor discrete.
     """
 
     def __init__(

@@ -46,12 +46,12 @@ class Machine:
         persistent_load: turns references to storages of tensors into plain objects; None if there are none.
 
     Attributes:
-        instructions: what each known instruction does with a machine and the operand that follows it. It raises
+        instructions: effect of each known instruction on a machine, given the operand that follows it. It raises
             RefusedFileError for operands that no saved data needs, and IndexError if the stack has none.
-        costs: roughly how many bytes the result of an instruction takes; of others, ``usual_cost``.
+        costs: rough number of bytes of an instruction's result; of others, ``usual_cost``.
         max_memory: limit on their sum.
         memory: the sum so far.
-        executed: how many instructions it has executed, once it has ended.
+        executed: number of instructions executed, once it has ended.
     """
 
     instructions: ClassVar[Mapping[str, Instruction]] = {}

@@ -46,7 +46,7 @@ class OpenMachine(Machine):
     Args:
         source: name of the file in errors.
         vocabulary: names that have a replacement.
-        persistent_load: as in :class:`~seqrl_cli.files.safe_pickle.machine.Machine`.
+        persistent_load: turns references to storages into plain objects, see ``Machine``.
     """
 
     costs = _COSTS

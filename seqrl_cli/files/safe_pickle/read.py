@@ -52,7 +52,7 @@ class BoundedFile:
 
     Args:
         file: open for reading bytes.
-        size: its length.
+        size: length of the file in bytes.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -107,7 +107,7 @@ def parse_pickle(
     """Read the plain data of one pickle, which other bytes may follow.
 
     Args:
-        stream: read up to the pickle's end.
+        stream: the file or bytes, which are read up to the pickle's end.
         source: name of the file in errors.
         vocabulary: names that it may use.
         persistent_load: turns references to storages of tensors into plain objects; None if there are none.
@@ -196,7 +196,7 @@ def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instruction
 
 
 def _instructions(kind: type[Machine]) -> dict[bytes, tuple[Instruction, Callable[[IO[bytes]], Any] | None, int]]:
-    """By code: what executes the instruction, what reads its operand, and how much memory it takes."""
+    """For each code, what executes the instruction, what reads its operand, and how much memory it takes."""
     return {
         code: (kind.instructions[opcode.name], _operand_reader(opcode), kind.costs.get(opcode.name, kind.usual_cost))
         for code, opcode in _OPCODES.items()

@@ -37,7 +37,7 @@ class PlainStorage:
     Attributes:
         key: the name of the storage in the file.
         code: NumPy's code of its numbers, or ``bfloat16``.
-        numel: how many numbers it has.
+        numel: number of its numbers.
         contents: bytes of all storages by key, which the reader of the file fills in.
     """
 
@@ -52,7 +52,7 @@ class PlainStorage:
         return 2 if self.code == "bfloat16" else np.dtype(self.code).itemsize
 
     def data(self) -> bytes:
-        """Its bytes; raises ValueError if it is missing, or has another length than it states."""
+        """The bytes of the storage; raises ValueError if it is missing, or has another length than it states."""
         data = self.contents.get(self.key)
         if data is None:
             raise ValueError(f"storage {self.key} is missing")
@@ -81,7 +81,7 @@ class PlainTensor:
         """The numbers; raises ValueError if the storage does not contain them.
 
         Args:
-            storage: its own storage, read if it was embedded.
+            storage: the tensor's own storage, read if it was embedded.
         """
         require_inside(storage, self.offset, self.size, self.stride)
         data = storage.data()

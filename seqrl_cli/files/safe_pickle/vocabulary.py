@@ -47,10 +47,10 @@ class Inert:
 
     Attributes:
         class_name: the class or function that the pickle names.
-        arguments: what it would be called with.
-        state: what its attributes would be set from.
-        items: its items, if it is a kind of dictionary.
-        entries: its entries, if it is a kind of list or set.
+        arguments: the arguments that it would be called with.
+        state: the state that its attributes would be set from.
+        items: items of the object, if it is a kind of dictionary.
+        entries: entries of the object, if it is a kind of list or set.
     """
 
     class_name: str

@@ -25,8 +25,8 @@ class AdapterSet:
     Until :meth:`select` is called, no member is in use and the model is the base model, bit for bit.
 
     Args:
-        model: adapted in place.
-        spec: of every member.
+        model: the model, which is adapted in place.
+        spec: the spec of every member.
         pool: number of members.
     """
 
@@ -170,8 +170,8 @@ def attach(model: nn.Module, spec: Spec, pool: int = 1, generator: torch.Generat
     """Freeze a model and put adapters at the places that a spec names.
 
     Args:
-        model: adapted in place; none of its parameters needs gradients afterwards.
-        spec: of every member.
+        model: the model, which is adapted in place; none of its parameters needs gradients afterwards.
+        spec: the spec of every member.
         pool: number of members.
         generator: source of the initial weights, member by member; the global one when None.
 

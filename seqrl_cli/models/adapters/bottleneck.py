@@ -19,7 +19,7 @@ class Bottleneck(nn.Module):
     """Adds ``U silu(D y + b) + c`` to the outputs ``y`` of a linear layer.
 
     Args:
-        outputs: of the layer.
+        outputs: number of outputs of the layer.
         inner: width of the bottleneck.
         pool: number of members.
     """

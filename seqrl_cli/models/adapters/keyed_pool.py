@@ -19,15 +19,15 @@ class KeyedPool(nn.Module):
     Each key is a parameter of its own: those that no sample chooses get no gradient, so an optimizer leaves them alone.
 
     Args:
-        members: of the pool.
-        width: of keys and queries.
+        members: size of the pool.
+        width: length of keys and queries.
         top_k: members per sample.
         generator: source of the keys, uniform in [-1, 1]; the global one when None.
 
     Attributes:
-        batches: training batches counted.
+        batches: number of training batches counted.
         usage: (members,) float64, mean over these batches of the share of samples that chose a member.
-        weights: (members,) float64, what similarities are multiplied by in training; equal in the first task.
+        weights: (members,) float64, the factors of similarities in training; equal in the first task.
     """
 
     def __init__(self, members: int, width: int, top_k: int = 1, generator: torch.Generator | None = None) -> None:
@@ -75,7 +75,7 @@ class KeyedPool(nn.Module):
 
         Args:
             queries: (batch, width).
-            choice: from :meth:`choose`.
+            choice: the choice that :meth:`choose` returned.
         """
         choice = choice.view(len(queries), -1)
         members, rows = choice.unique(return_inverse=True)

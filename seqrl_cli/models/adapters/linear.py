@@ -49,8 +49,8 @@ class AdaptedLinear(nn.Linear):
     stay as they are.
 
     Args:
-        layer: replaced; its parameters are shared.
-        current: what is in use, shared by all layers of the model.
+        layer: the layer to replace, whose parameters are shared.
+        current: the members in use, shared by all layers of the model.
         pool: number of members.
     """
 

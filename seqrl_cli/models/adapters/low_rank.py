@@ -26,12 +26,12 @@ class LowRank(nn.Module):
     members in use, so where they and the tokens are many, each sample gets a copy of its matrices instead.
 
     Args:
-        inputs: of the products, the layer's or (``on_outputs``) its outputs.
+        inputs: number of inputs of the products: the layer's inputs or (``on_outputs``) its outputs.
         span: first and last (exclusive) output that is changed.
-        outputs: of the layer.
-        rank: of each product.
-        scale: of what is added.
-        dropout: fraction of the inputs dropped in training.
+        outputs: number of outputs of the layer.
+        rank: rank of each product.
+        scale: factor of the products.
+        dropout: dropout probability of the inputs of ``A``.
         pool: number of members.
         on_outputs: multiply the layer's outputs instead of its inputs.
     """
@@ -108,7 +108,7 @@ def by_copies(x: Tensor, down: list[Tensor], up: list[Tensor], slots: Tensor, sc
         down: ``A`` (rank, inputs) of each member in use.
         up: ``B`` (outputs, rank) of each.
         slots: see :class:`~seqrl_cli.models.adapters.selection.Selection`.
-        scale: of the product.
+        scale: factor of the product.
 
     Returns:
         (batch, time, outputs); zeros where a sample uses none.

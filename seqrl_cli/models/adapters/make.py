@@ -16,9 +16,9 @@ def make_adapter(spec: LinearSpec, layer: nn.Linear, site: Site, pool: int) -> L
     """The adapters of all members of a pool at one linear layer, not yet initialized.
 
     Args:
-        spec: their kind and size.
+        spec: kind and size of the adapters.
         layer: the linear layer.
-        site: its place in the model, and the span of its outputs that the adapters concern.
+        site: place of the layer in the model, and the span of its outputs that the adapters concern.
         pool: number of members.
 
     Raises:

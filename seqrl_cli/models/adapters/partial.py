@@ -22,7 +22,7 @@ def train_only(model: nn.Module, groups: Sequence[str]) -> Share:
     """Freeze a model except for some groups of its parameters.
 
     Args:
-        model: whose parameters need gradients afterwards if they are in a group.
+        model: the model; afterwards exactly the parameters in a group need gradients.
         groups: one or several of ``GROUPS``.
 
     Returns:

@@ -22,8 +22,8 @@ class Prompts(nn.Module):
     """Learned inputs (length, width) of the first block.
 
     Args:
-        spec: of every member.
-        blocks: the model's.
+        spec: the spec of every member.
+        blocks: blocks of the model.
         pool: number of members.
     """
 
@@ -53,8 +53,8 @@ class Prefixes(nn.Module):
     """Learned keys and values (blocks, 2, length, width).
 
     Args:
-        spec: of every member.
-        blocks: the model's.
+        spec: the spec of every member.
+        blocks: blocks of the model.
         pool: number of members.
     """
 
@@ -104,9 +104,9 @@ class PrefixPool(nn.Module):
     """Gives the blocks of a model the keys and values of the members in use.
 
     Args:
-        spec: of every member.
-        blocks: the model's.
-        current: what is in use.
+        spec: the spec of every member.
+        blocks: blocks of the model.
+        current: the members in use.
         pool: number of members.
     """
 

@@ -13,9 +13,9 @@ class LowRankRows:
     Args:
         down: (rank, inputs).
         up: (outputs, rank), scaled.
-        columns: of the layer's outputs that are changed.
+        columns: the columns of the layer's outputs that are changed.
         make: makes the products.
-        on_outputs: the outputs of the layer whose multiples are added; None if multiples of its inputs are.
+        on_outputs: whether multiples of the layer's outputs are added instead of multiples of its inputs.
     """
 
     changes_inputs = False
@@ -40,8 +40,8 @@ class ScalingRows:
     """IA3 of some rows.
 
     Args:
-        scale: (numbers,) that are multiplied with.
-        columns: of the layer's inputs or outputs that are multiplied.
+        scale: (numbers,), the factors.
+        columns: the columns of the layer's inputs or outputs that are multiplied.
         on_inputs: whether they are inputs.
     """
 
@@ -66,7 +66,7 @@ class BottleneckRows:
     Args:
         down: (rows, outputs) -> (rows, inner).
         up: (rows, inner) -> (rows, outputs).
-        columns: of the layer's outputs that are changed.
+        columns: the columns of the layer's outputs that are changed.
     """
 
     changes_inputs = False

@@ -18,7 +18,7 @@ class Scaling(nn.Module):
 
     Args:
         span: first and last (exclusive) number that is multiplied.
-        numbers: of the layer's inputs or outputs.
+        numbers: number of the layer's inputs or outputs.
         pool: number of members.
         on_inputs: multiply the layer's inputs instead of its outputs.
     """

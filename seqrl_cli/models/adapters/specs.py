@@ -16,9 +16,9 @@ class LoRASpec:
     """Low-rank adaptation: ``W x + alpha / rank * B A x`` (Hu et al. 2021, arXiv 2106.09685, section 4.1).
 
     Attributes:
-        rank: of the added matrix.
+        rank: rank of the added matrix.
         alpha: scale of what is added, before the division by ``rank``.
-        dropout: fraction of the inputs of ``A`` dropped in training.
+        dropout: dropout probability of the inputs of ``A``.
         targets: parts of a block (``query``, ``key``, ``value``, ``projection``, ``feed-forward``), or names of linear
             layers. ``feed-forward`` is the first layer of the feed-forward half; ``feed-forward-output`` puts
             ``B A`` on that layer's outputs instead of its inputs, as L2M does.
@@ -127,7 +127,7 @@ Spec = LinearSpec | TokenSpec
 _MAX_SIZE = 10**6  # no rank, length or reduction is larger
 
 SPECS: dict[str, type[Spec]] = {spec.kind: spec for spec in (LoRASpec, IA3Spec, HoulsbySpec, PromptSpec, PrefixSpec)}
-"""By kind."""
+"""The classes of specs, by kind."""
 
 
 def spec_settings(spec: Spec) -> dict[str, Any]:
@@ -139,8 +139,8 @@ def spec_from(settings: Mapping[str, Any], source: object) -> Spec:
     """The spec that :func:`spec_settings` gave.
 
     Args:
-        settings: possibly foreign.
-        source: where they come from, for errors.
+        settings: the settings, possibly foreign.
+        source: name of where the settings come from, for errors.
 
     Raises:
         SeqrlError: they describe no adapter.

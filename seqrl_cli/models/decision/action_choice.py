@@ -18,8 +18,8 @@ class ActionChoice:
 
     Args:
         tokens: the vocabulary.
-        decode: how a continuous number is chosen.
-        device: of the logits.
+        decode: the rule that chooses a continuous number.
+        device: device of the logits.
     """
 
     def __init__(self, tokens: ActionTokens, decode: Decode, device: torch.device) -> None:
@@ -52,7 +52,7 @@ class ActionChoice:
 
         Args:
             logits: (episodes, ids).
-            allowed: from :meth:`allowed`.
+            allowed: the result of :meth:`allowed`.
             draws: (episodes,) uniform random numbers; None unless ids are sampled.
 
         Returns:

@@ -27,17 +27,17 @@ class BehaviourCloning(nn.Module):
     returns (Chen et al. 2021, appendix A.2).
 
     Args:
-        observation_shape: of one observation; one axis for a vector, two or three for an image of bytes.
+        observation_shape: shape of one observation; one axis for a vector, two or three for an image of bytes.
         action_dim: numbers per action, or choices if ``discrete``.
         discrete: whether an action is one of ``action_dim`` choices; the model predicts their probabilities.
         image_encoder: ``impala`` or ``nature``, the network that reads images, before the hidden layers.
         n_layer: hidden layers.
         width: numbers per hidden layer.
-        dropout: fraction of hidden numbers dropped in training.
+        dropout: dropout probability of the hidden layers' outputs.
         generator: source of the initial weights; the global one when None.
 
     Raises:
-        SeqrlError: the arguments make no model.
+        SeqrlError: a size is not positive, or ``dropout`` is outside [0, 1).
     """
 
     context = 1
@@ -91,7 +91,7 @@ def initialize(model: BehaviourCloning, generator: torch.Generator | None = None
     """Draw all weights and biases uniformly within 1/sqrt(inputs).
 
     Args:
-        model: overwritten.
+        model: the model, which is overwritten.
         generator: source of the weights; the global one when None.
     """
     initialize_uniformly(model, generator)

@@ -22,10 +22,10 @@ def build_policy(arch: str, **arguments: Any) -> Policy:
 
     Args:
         arch: a policy of the registry.
-        **arguments: the constructor's.
+        **arguments: arguments of the constructor.
 
     Raises:
-        SeqrlError: the architecture does not exist, or the arguments make no model, or one that does not fit in memory.
+        SeqrlError: the architecture does not exist, an argument is invalid, or the model does not fit in memory.
     """
     if arch not in names_with("policy"):
         raise unknown("policy", arch, names_with("policy"))
@@ -36,7 +36,7 @@ def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
     """The decoder of a policy.
 
     Args:
-        policy: on its device; its weights are copied.
+        policy: the policy, on its device; its weights are copied.
         context: steps that it sees, the current one included.
 
     Raises:

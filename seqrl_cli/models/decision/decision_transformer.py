@@ -41,7 +41,7 @@ class DecisionTransformer(nn.Module):
     """A transformer over steps ``[return-to-go, observation, action]`` that predicts each action at its observation.
 
     Args:
-        observation_shape: of one observation; one axis for a vector, two or three for an image of bytes.
+        observation_shape: shape of one observation; one axis for a vector, two or three for an image of bytes.
         action_dim: numbers per action, or choices if ``discrete``.
         discrete: whether an action is one of ``action_dim`` choices; the model predicts their probabilities.
         image_encoder: ``impala`` or ``nature``, the network that reads images.
@@ -54,13 +54,14 @@ class DecisionTransformer(nn.Module):
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
-        embedding_dropout: fraction of embedded numbers dropped in training.
-        residual_dropout: fraction of each half block's output dropped in training.
-        attention_dropout: fraction of attention weights dropped in training.
+        embedding_dropout: dropout probability of the embeddings.
+        residual_dropout: dropout probability of each residual branch's output.
+        attention_dropout: dropout probability of the attention weights.
         generator: source of the initial weights; the global one when None.
 
     Raises:
-        SeqrlError: the arguments make no model.
+        SeqrlError: a size is not positive, ``n_head`` does not divide ``width``, or a dropout probability is outside
+            [0, 1).
     """
 
     routes_adapters = True  # its decoder gives each episode its own
@@ -174,7 +175,7 @@ def initialize(model: DecisionTransformer, generator: torch.Generator | None = N
     """Set every weight.
 
     ====================================  =============================================
-    blocks, time embedding                normal, deviation 0.02; biases zero
+    blocks, time embedding                normal, standard deviation 0.02; biases zero
     embeddings of numbers and images      uniform within 1/sqrt(inputs), biases too
     head                                  orthogonal, mean and deviation each; bias zero
     scales of norms                       one
@@ -184,7 +185,7 @@ def initialize(model: DecisionTransformer, generator: torch.Generator | None = N
     embedding independent of the return's size.
 
     Args:
-        model: overwritten.
+        model: the model, which is overwritten.
         generator: source of the weights; the global one when None.
     """
     initialize_layers(model, generator)

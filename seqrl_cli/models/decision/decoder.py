@@ -137,7 +137,7 @@ class TransformerDecoder:
     tokens are always kept.
 
     Args:
-        policy: its weights are copied.
+        policy: the policy, whose weights are copied.
         context: steps of the window.
 
     Raises:
@@ -207,7 +207,7 @@ class TransformerDecoder:
         """Advance episodes that see the same number of steps; returns the last block's output at the observations.
 
         Args:
-            histories: of the episodes.
+            histories: histories of the episodes.
             embedded: (episodes, 3, width), previous action, return-to-go and observation.
             members: the adapters that each episode uses.
             cached: whether keys and values of the tokens before are cached.
@@ -238,7 +238,7 @@ class TransformerDecoder:
         Args:
             x: (episodes, new tokens, width).
             kept: each episode's cached keys and values, and those of its prefix, by block; empty if there are none.
-            seen: earlier tokens whose keys and values are cached.
+            seen: number of earlier tokens whose keys and values are cached.
         """
         cache = []
         hidden: Tensor | None = self.hidden[seen:, : seen + x.shape[1]][: x.shape[1]]
@@ -265,9 +265,9 @@ class PolicyLayer:
     """A transformer block whose linear layers process the rows of all episodes together.
 
     Args:
-        block: its weights are copied.
+        block: the block, whose weights are copied.
         make: makes linear layers.
-        episodes: which adapters the episodes use; None if all use the one that the block uses now.
+        episodes: the adapters that the episodes use; None if all use the one that the block uses now.
     """
 
     def __init__(self, block: Block, make: MakeLinear, episodes: EpisodeAdapters | None = None) -> None:
@@ -292,8 +292,8 @@ class PolicyLayer:
         Args:
             x: (episodes, tokens, width).
             normed: ``x`` after the norm.
-            key: of all tokens, (episodes, heads, past + tokens, head_dim).
-            value: of the same shape.
+            key: keys of all tokens, (episodes, heads, past + tokens, head_dim).
+            value: values of the same shape.
             hidden: (tokens, past + tokens), minus infinity where a token must not attend; None for no mask.
         """
         query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))

@@ -27,7 +27,7 @@ def initialize(model: MultiDomainTransformer, generator: torch.Generator | None 
     is; with 0.02, narrow networks learn the controllers of continuous tasks several times as slowly.
 
     Args:
-        model: overwritten.
+        model: the model, which is overwritten.
         generator: source of the weights; the global one when None.
     """
     initialize_layers(model, generator, std=(3 * model.head.in_features) ** -0.5)

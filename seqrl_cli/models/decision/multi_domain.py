@@ -60,7 +60,7 @@ class Input:
     """What some tasks observe.
 
     Attributes:
-        shape: of an observation.
+        shape: shape of an observation.
         bodies: names of the bodies whose vectors are standardized apart; images have one.
         returns: lowest and highest return-to-go, divided by the domain's reward scale.
     """
@@ -74,7 +74,7 @@ class MultiDomainTransformer(nn.Module):
     """A transformer that predicts actions, one dimension at a time, for tasks of several domains.
 
     Args:
-        inputs: by name; each has its own encoder.
+        inputs: the inputs, by name; each has its own encoder.
         context: most steps of a window.
         bins: ids of continuous numbers.
         choices: ids of discrete choices; 0 if no task has discrete actions.
@@ -84,17 +84,18 @@ class MultiDomainTransformer(nn.Module):
         hide_actions: whether a step's actions are hidden from later steps.
         image_encoder: ``impala`` or ``nature``.
         periodic: whether encoders of vectors read sines and cosines.
-        predicts: what the model predicts besides actions.
+        predicts: names of what the model predicts besides actions.
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
-        embedding_dropout: fraction of embedded numbers dropped in training.
-        residual_dropout: fraction of each half block's output dropped in training.
-        attention_dropout: fraction of attention weights dropped in training.
+        embedding_dropout: dropout probability of the embeddings.
+        residual_dropout: dropout probability of each residual branch's output.
+        attention_dropout: dropout probability of the attention weights.
         generator: source of the initial weights; the global one when None.
 
     Raises:
-        SeqrlError: the arguments make no model.
+        SeqrlError: a size is not positive, ``n_head`` does not divide ``width``, or a dropout probability is outside
+            [0, 1).
     """
 
     routes_adapters = True  # its decoder gives each episode its own
@@ -152,7 +153,7 @@ class MultiDomainTransformer(nn.Module):
 
         Args:
             name: the input that the observations belong to.
-            windows: at most ``context`` steps.
+            windows: windows of at most ``context`` steps.
 
         Raises:
             SeqrlError: the windows are too long.
@@ -201,7 +202,7 @@ class MultiDomainTransformer(nn.Module):
 
         Args:
             name: the input that the observations belong to.
-            windows: at most ``context`` steps.
+            windows: windows of at most ``context`` steps.
 
         Returns:
             Probabilities (batch, time, bins), and the return-to-go that each bin stands for, (bins,), which is divided
@@ -259,7 +260,7 @@ class MultiDomainTransformer(nn.Module):
         """Add to embedded tokens (..., tokens, width) what kinds they are and when they are, and normalize them.
 
         Args:
-            tokens: embedded.
+            tokens: the embedded tokens.
             kinds: (tokens,), from :meth:`kinds`.
             timesteps: (..., 1) or (..., tokens), steps since the start of the episode.
         """

@@ -41,9 +41,9 @@ class MultiDomainDecoder:
     """Decodes the model with windows of ``context`` steps.
 
     Args:
-        model: on its device; its weights are copied.
+        model: the model, on its device; its weights are copied.
         context: steps of the window, the current one included.
-        decode: how a continuous number is chosen.
+        decode: the rule that chooses a continuous number.
         choose: sets the adapters of episodes whose current states are embedded; None leaves them as they are.
 
     Raises:
@@ -230,7 +230,7 @@ class MultiDomainDecoder:
         """Choose the actions of episodes with equally long windows and equally many action dimensions.
 
         Args:
-            histories: of the episodes.
+            histories: histories of the episodes.
             current: (episodes, 2, width), their states and returns-to-go.
             draws: (episodes, K) uniform random numbers; None unless actions are sampled.
         """
@@ -261,7 +261,7 @@ class MultiDomainDecoder:
 
         Args:
             x: (episodes, new tokens, width); a single one if tokens came before.
-            cache: of the tokens before, or of prefixes.
+            cache: keys and values of the tokens before, or of prefixes, by block.
         """
         length = x.shape[1]
         hidden = hidden_tokens(length, x.device) if length > 1 else None
@@ -283,7 +283,7 @@ def _window(histories: Sequence[TaskHistory], current: Tensor) -> Tensor:
     """The inputs of the first block (episodes, tokens, width) of episodes with equally long windows.
 
     Args:
-        histories: of the episodes.
+        histories: histories of the episodes.
         current: (episodes, new tokens, width), what comes after the finished steps.
     """
     if not histories[0].tokens:

@@ -21,7 +21,7 @@ class Normalizer(nn.Module):
     The buffers show what the network was made for, so that weights alone suffice to make it again.
 
     Args:
-        observation_shape: of one observation; one axis for a vector, two or three for an image.
+        observation_shape: shape of one observation; one axis for a vector, two or three for an image.
         action_dim: numbers per action as the network sees it: the number of choices if ``discrete``.
         discrete: whether an action is one of ``action_dim`` choices.
     """

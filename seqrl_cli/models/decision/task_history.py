@@ -27,7 +27,7 @@ class TaskHistory:
             model used when the decoder was made.
         task: dataset of the task that it plays, for those who choose an adapter by it.
         observed: (width,), the encoder's output for the current observation.
-        evidence: what those who choose an adapter remember of earlier steps.
+        evidence: memory of earlier steps for those who choose an adapter.
         chosen: adapters of all steps so far, where they are chosen.
     """
 

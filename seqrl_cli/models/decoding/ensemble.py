@@ -36,7 +36,7 @@ class EnsembleDecoder(Decoder):
     """Decoders of the same tokens whose predicted probabilities are averaged, token by token.
 
     Args:
-        members: at least one; all read the same dimensions and bins.
+        members: the decoders, at least one; all read the same dimensions and bins.
     """
 
     def __init__(self, members: Sequence[Decoder]) -> None:

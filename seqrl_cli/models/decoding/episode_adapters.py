@@ -34,7 +34,7 @@ class EpisodeAdapters:
     """What a decoder's layers look up: the adapters of the episodes that are decoded now.
 
     Args:
-        model: adapted or not.
+        model: the model, adapted or not.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -36,10 +36,10 @@ class Decoder(Protocol):
     """A sequence model that consumes tokens one at a time, for many rows at once.
 
     Attributes:
-        bins: tokens per dimension; the token ``bins`` means stop.
+        bins: tokens per dimension; the token ``bins`` is the stop token.
         observation_dim: numbers per observation.
         action_dim: numbers per action.
-        device: of tokens and logits.
+        device: device of tokens and logits.
         compiled: whether C++ computes, and not PyTorch alone.
     """
 
@@ -93,7 +93,7 @@ class Decoder(Protocol):
         Args:
             beam_width: rows kept after each transition.
             n_expand: rows that each of them is expanded to.
-            horizon: transitions planned.
+            horizon: number of transitions planned.
         """
 
 
@@ -138,7 +138,7 @@ class Window:
     before planning, for models whose block holds context and plan together.
 
     Attributes:
-        transitions: transitions seen, including the current one.
+        transitions: number of transitions seen, including the current one.
         slides: whether the window is cropped whenever it is full, or only once.
     """
 

@@ -35,7 +35,7 @@ class BatchInvariantLinear:
     Args:
         weight: (outputs, inputs).
         bias: (outputs,), or None.
-        precision: of inputs and weights in products; everything else, including results, is float32.
+        precision: precision of inputs and weights in products; everything else, including results, is float32.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, precision: torch.dtype = torch.float32) -> None:

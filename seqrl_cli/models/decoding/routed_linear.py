@@ -46,8 +46,8 @@ class RoutedLinear:
     """A decoder's linear layer with adapters.
 
     Args:
-        layer: without adapters.
-        adapters: of each member.
+        layer: the layer without adapters.
+        adapters: the adapters of each member.
         episodes: says which rows use which member.
     """
 

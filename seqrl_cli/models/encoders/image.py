@@ -13,7 +13,7 @@ class ImageEncoder(nn.Module):
     """Scale bytes to [0, 1], apply a convolutional network, and project its features; bodies make no difference.
 
     Args:
-        shape: of one image: ``(height, width)`` for grey, ``(height, width, channels)`` for colour.
+        shape: shape of one image: ``(height, width)`` for grey, ``(height, width, channels)`` for colour.
         width: length of the output.
         bodies: names of the bodies, which other encoders tell apart.
         network: maps ``(images, channels, height, width)`` to features.
@@ -83,7 +83,7 @@ def impala(channels: int, sizes: Sequence[int] = (16, 32, 32)) -> nn.Module:
     """The larger network of IMPALA (Espeholt et al. 2018, arXiv 1802.01561, figure 3).
 
     Args:
-        channels: of the images.
+        channels: channels of the images.
         sizes: channels of its sections; each halves the image.
     """
     sections: list[nn.Module] = []
@@ -112,7 +112,7 @@ def image_encoder_of(shape: Sequence[int], width: int, network: str) -> ImageEnc
     """The encoder of one task's images.
 
     Args:
-        shape: of one image: ``(height, width)`` for grey, ``(height, width, channels)`` for colour.
+        shape: shape of one image: ``(height, width)`` for grey, ``(height, width, channels)`` for colour.
         width: length of the output.
         network: a name of ``NETWORKS``.
     """

@@ -42,7 +42,7 @@ class GPTState:
     Attributes:
         tokens: (rows, time) int64, the tokens in the window.
         block_table: (rows, pages) int64, each row's closed pages after the shared prefix, oldest first.
-        filled: used columns of the rows' open pages.
+        filled: number of used columns in the rows' open pages.
         origin: (rows,) int64, the open page that each row continues; None if each continues its own.
         view: locations of the rows' keys and values; None after rows or pages change.
         shared_prefix: keys and values of the context; None once the window has slid.
@@ -78,9 +78,9 @@ class GPTDecoder(Decoder):
     """Decodes a GPT token by token, with the same logits as encoding the whole window each time.
 
     Args:
-        model: its weights are copied, so later training does not affect the decoder.
+        model: the model; its weights are copied, so later training does not affect the decoder.
         window: the part of the sequence that is seen.
-        precision: of products with the layers' weights; attention, norms, sums and logits are always float32.
+        precision: precision of products with the layers' weights; attention, norms, sums and logits are always float32.
         shares: whether beams with a common prefix are encoded once when the window slides. If not, no shape depends on
             the tokens, so nothing waits for a GPU, and a whole plan can be captured as one CUDA graph.
 

@@ -18,7 +18,7 @@ class GPTLayer:
 
     Args:
         block: the weights.
-        precision: of products with weights.
+        precision: precision of products with weights.
     """
 
     def __init__(self, block: Block, precision: torch.dtype = torch.float32) -> None:

@@ -26,23 +26,24 @@ class GPT(nn.Module):
     """GPT over transitions ``[observation, action, reward, value]``, one token per number.
 
     Args:
-        bins: tokens per dimension; the token ``bins`` is stop.
+        bins: tokens per dimension; the token ``bins`` is the stop token.
         observation_dim: numbers per observation.
         action_dim: numbers per action.
         block_size: longest input, in tokens.
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
-        embedding_dropout: fraction of embedded numbers dropped in training.
-        residual_dropout: fraction of each half block's output dropped in training.
-        attention_dropout: fraction of attention weights dropped in training.
+        embedding_dropout: dropout probability of the embeddings.
+        residual_dropout: dropout probability of each residual branch's output.
+        attention_dropout: dropout probability of the attention weights.
         mask_values: whether to hide value tokens from all queries, so that a plan does not depend on them.
         stop_token: whether to predict the end of an episode; imported models may not.
         head_frequencies: see :class:`~seqrl_cli.models.embedding.PositionHead`; the original has none.
         generator: source of the initial weights; the global one when None.
 
     Raises:
-        SeqrlError: the arguments make no model.
+        SeqrlError: a size is not positive, ``n_head`` does not divide ``width``, or a dropout probability is outside
+            [0, 1).
     """
 
     def __init__(
@@ -129,14 +130,14 @@ def initialize(model: GPT, generator: torch.Generator | None = None) -> None:
     """Set every weight as the original does.
 
     ====================================  =============================================
-    token embedding, linear layers        normal, deviation 0.02
+    token embedding, linear layers        normal, standard deviation 0.02
     head                                  uniform within 1/sqrt(width)
     scales of norms                       one
     biases, position embedding            zero
     ====================================  =============================================
 
     Args:
-        model: any GPT; overwritten.
+        model: any GPT, which is overwritten.
         generator: source of the weights; the global one when None.
     """
     initialize_layers(model, generator)

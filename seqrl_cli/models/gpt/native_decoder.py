@@ -36,7 +36,7 @@ class NativeState:
         shared: (rows,) int32, the open page with each row's columns before ``split``.
         private: (rows,) int32, the open page with each row's columns from ``split`` to ``filled``.
         split: number of shared columns.
-        filled: stored columns of the transition.
+        filled: number of stored columns of the transition.
         origin: (rows,) int64, the row whose past each row continues; None if each continues its own.
         generation: number of the decoder's ``prefill`` that the state comes from.
     """
@@ -71,7 +71,7 @@ class NativeGPTDecoder(Decoder):
     Not thread-safe. It uses as many threads of its own as PyTorch.
 
     Args:
-        model: on the CPU; its weights are copied, so later training does not affect the decoder.
+        model: the model, on the CPU; its weights are copied, so later training does not affect the decoder.
         window: the part of the sequence that is seen.
 
     Raises:
@@ -262,8 +262,8 @@ class NativeGPTDecoder(Decoder):
 
         Args:
             state: the rows' past.
-            tokens: int64, contiguous.
-            positions: of each token of the span, and of those in ``chosen``.
+            tokens: int64 tokens, contiguous.
+            positions: position of each token of the span, and of those in ``chosen``.
             target: the pool of the rows' private pages.
             keeps: whether to store the tokens' keys and values there.
             logits: (rows, bins + 1), overwritten with those after the last token.

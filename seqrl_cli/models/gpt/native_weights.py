@@ -21,7 +21,7 @@ class Weights:
     """Copies of a model's weights, norms folded into the linear layers, sizes rounded up to whole vectors.
 
     Args:
-        model: on the CPU.
+        model: the model, on the CPU.
         embedding: (transition_dim, bins + 1, width) float32, the embedding of each token by dimension.
         columns: tokens per transition that are attended to.
 

@@ -54,7 +54,7 @@ class CacheView:
     """The locations of the keys and values of some rows.
 
     Attributes:
-        shared_prefix: of the rows' groups, if any.
+        shared_prefix: the prefix that the rows of each group share, if any.
         closed: closed pages per row after the prefix.
         known: tokens in the shared prefix and the closed pages.
         key_index: (rows * heads * closed * head_dim,) int32, rows of the key table, one bag per head and page.
@@ -82,7 +82,7 @@ class CacheSlice:
 
     Attributes:
         view: all locations.
-        filled: used columns of the open pages.
+        filled: number of used columns in the open pages.
         value_index: (rows * heads * length,) int32, rows of the value table, one bag per head.
         value_offsets: (rows * heads,) int32, where each bag starts.
     """
@@ -104,11 +104,11 @@ class PagedCache:
         heads: attention heads.
         head_dim: width of a head.
         columns: tokens per page.
-        device: of the pages.
+        device: device of the pages.
 
     Attributes:
-        rows: open pages.
-        closed: closed pages in use.
+        rows: number of open pages.
+        closed: number of closed pages in use.
         memory: (layers, pages, 2, heads * columns * head_dim) float32. A page has first its keys, (heads, columns,
             head_dim) if open and (heads, head_dim, columns) if closed, then its values, (heads, columns, head_dim).
     """
@@ -178,7 +178,7 @@ class PagedCache:
 
         Args:
             block_table: (rows, pages), the closed pages of each row, before its open page.
-            shared_prefix: comes before the closed pages, if any.
+            shared_prefix: the shared prefix before the closed pages, if any.
         """
         rows = len(block_table)
         device = block_table.device

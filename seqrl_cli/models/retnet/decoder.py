@@ -48,13 +48,13 @@ class RetNetDecoder(Decoder):
     """Decodes a RetNet token by token, with the same logits as encoding its whole context each time.
 
     Args:
-        model: its weights are copied, so later training does not affect the decoder.
+        model: the model; its weights are copied, so later training does not affect the decoder.
         window: the part of the sequence that is seen; None for all of it.
-        precision: of products with the layers' weights; retention, norms, sums and logits are always float32.
+        precision: precision of products with the layers' weights; retention, norms, sums and logits are always float32.
         compiled: whether linear layers run in C++; only for float32 weights on a CPU.
 
     Attributes:
-        compiled: as given.
+        compiled: whether linear layers run in C++.
         mode: form of retention that encodes the known past: ``parallel``, in pieces of at most ``MAX_OFFSET`` tokens;
             ``chunkwise``, in the model's chunks; or ``recurrent``, token by token, the slow reference.
     """
@@ -199,7 +199,7 @@ class RetNetDecoder(Decoder):
         """Replace the base states by those after a prefix tree of tokens.
 
         Args:
-            state: its base states precede the tree if the decoder continues episode states.
+            state: the rows, whose base states precede the tree if the decoder continues episode states.
             levels: the tree.
             node: (rows,) int64, the last level's node at which each row ends.
         """

@@ -18,7 +18,7 @@ class EpisodeState:
     """The recurrent state of one episode.
 
     Attributes:
-        layers: per layer (heads, key_dim, value_dim), as the next token sees it.
+        layers: the state of each layer, (heads, key_dim, value_dim), as the next token sees it.
         position: tokens consumed.
     """
 
@@ -35,8 +35,8 @@ class RetNetState:
         rows: sequences, the same number in each group.
         dim: the dimension of the next token.
         reference: (groups,) int64, the position that the base states refer to; (1,) if it is the same in all groups.
-        bases: per layer (bases, heads, key_dim, value_dim), each shared by the same number of consecutive rows.
-        pending: per layer, the keys and values not yet folded into the base states, each (rows, heads, dim).
+        bases: base states of each layer, (bases, heads, key_dim, value_dim), each for equally many consecutive rows.
+        pending: keys and values of each layer not yet folded into the base states, each (rows, heads, dim).
         offset: tokens consumed since the reference position, including those that do not write to the state.
         tokens: (rows, time) int64, the tokens in a sliding window; None when the window does not slide.
         kept: the rows that continue, if some were selected since the last step.

@@ -25,7 +25,7 @@ def fused_kernel(device: torch.device, reference: Form) -> Kernel | None:
     """The kernel if it is installed and agrees with our own form, else None.
 
     Args:
-        device: on which it would run.
+        device: device on which it would run.
         reference: our own form.
     """
     if device.type != "cuda":

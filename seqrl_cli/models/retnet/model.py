@@ -33,7 +33,8 @@ class RecurrentState:
     """The recurrent state of a batch after some tokens; its size does not depend on their number.
 
     Attributes:
-        layers: per layer (batch, heads, key_dim, value_dim), as the next token sees it; see :mod:`.retention`.
+        layers: state of each layer (batch, heads, key_dim, value_dim), as the next token sees it; see
+            :mod:`.retention`.
         position: tokens consumed.
     """
 
@@ -47,7 +48,7 @@ class RetNet(nn.Module):
     It accepts sequences of any length: nothing in it depends on an absolute position.
 
     Args:
-        bins: tokens per dimension; the token ``bins`` is stop.
+        bins: tokens per dimension; the token ``bins`` is the stop token.
         observation_dim: numbers per observation.
         action_dim: numbers per action.
         n_layer: blocks.
@@ -55,9 +56,9 @@ class RetNet(nn.Module):
         width: length of the hidden vectors, and of all heads' queries together.
         value_width: length of all heads' values together; None means ``width``. The paper uses twice the width.
         ffn_width: inner width of the gated networks; None makes a block as large as a GPT's.
-        embedding_dropout: fraction of embedded numbers dropped in training.
-        residual_dropout: fraction of each half block's output dropped in training.
-        attention_dropout: fraction of retention's output dropped in training. A GPT drops weights of pairs of tokens,
+        embedding_dropout: dropout probability of the embeddings.
+        residual_dropout: dropout probability of each residual branch's output.
+        attention_dropout: dropout probability of retention's output. A GPT drops weights of pairs of tokens,
             but these exist in only one of the three forms of retention.
         mask_values: whether value tokens add nothing to the state, so that a plan does not depend on them.
         stop_token: whether to predict the end of an episode.
@@ -69,7 +70,8 @@ class RetNet(nn.Module):
         generator: source of the initial weights; the global one when None.
 
     Raises:
-        SeqrlError: the arguments make no model.
+        SeqrlError: a size is not positive, ``n_head`` does not divide the widths as stated, a dropout probability is
+            outside [0, 1), or there is no such ``mode``.
     """
 
     def __init__(
@@ -139,7 +141,7 @@ class RetNet(nn.Module):
 
         Args:
             tokens: (batch, time) int64 in [0, bins].
-            state: after the previous tokens; None at the beginning.
+            state: the state after the previous tokens; None at the beginning.
 
         Returns:
             Logits of the token that follows each position, (batch, time, bins + 1), and the state after the last one.
@@ -186,7 +188,7 @@ def initialize(model: RetNet, generator: torch.Generator | None = None, embeddin
     """Set every weight as the original does.
 
     ====================================  =============================================
-    token embedding                       normal, deviation 1 or as given
+    token embedding                       normal, standard deviation 1 or as given
     query, key, value, gate               Xavier uniform, gain 2^-2.5
     projection                            Xavier uniform
     feed-forward layers, head             uniform within 1/sqrt(inputs)
@@ -195,9 +197,9 @@ def initialize(model: RetNet, generator: torch.Generator | None = None, embeddin
     ====================================  =============================================
 
     Args:
-        model: any RetNet; overwritten.
+        model: any RetNet, which is overwritten.
         generator: source of the weights; the global one when None.
-        embedding_deviation: of the token embeddings.
+        embedding_deviation: standard deviation of the token embeddings.
     """
     nn.init.normal_(model.token_embedding.weight, std=embedding_deviation, generator=generator)
     _uniform(model.head.weight, generator)
