@@ -8,7 +8,7 @@ from typing import Any
 from seqrl_cli.config.nested import differences, get_dotted
 from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config
-from seqrl_cli.config.typed import value_text
+from seqrl_cli.config.value_text import value_text
 from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.layout import RunFolder
 

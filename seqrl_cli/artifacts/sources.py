@@ -24,12 +24,12 @@ from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.domains import task_of
+from seqrl_cli.data.doubtful_ends import doubtful_ends, single_steps
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
 from seqrl_cli.data.formats.read import READING_RULES, content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.spaces import Spaces
-from seqrl_cli.data.suspicious_ends import doubtful_ends, single_steps
 from seqrl_cli.download.mirrors import RemoteFile
 from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment, laid_out, with_all_actions
 from seqrl_cli.envs.limits import own_step_limit

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.config.sections import DataConfig
-from seqrl_cli.config.typed import value_text
+from seqrl_cli.config.value_text import value_text
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.terminals import FALL_PENALTY, TerminalRule, is_locomotion, terminal_rule
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, tokenize

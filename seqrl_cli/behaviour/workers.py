@@ -26,7 +26,7 @@ from seqrl_cli.launch.ordered_map import DeadWorkerError, OrderedMap, Result, Ta
 from seqrl_cli.stops import kill_group, lead_group, leave_stops_to_parent, stops_held_back
 
 _RESULTS_AHEAD = 4
-_BEAT = 1.0  # seconds between signs of life
+_BEAT = 1.0  # seconds between heartbeats
 _LAST_MOMENTS = 5.0  # seconds for a dead process to leave its exit code
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -37,7 +37,7 @@ class Watch:
 
     Attributes:
         name: name of such a process in messages.
-        patience: seconds without a sign of life after which it is ended.
+        patience: seconds without a heartbeat after which it is ended.
         on_warning: called when one has died and is started again.
         memory_hint: hint for the user where two were killed, most likely for lack of memory.
     """
@@ -60,7 +60,7 @@ def worker_map(workers: int, watch: Watch | None = None) -> Iterator[OrderedMap]
         watch: what to do about a process that dies or hangs.
 
     Raises:
-        DeadWorkerError: a task killed two processes, or gave no sign of life in time.
+        DeadWorkerError: a task killed two processes, or sent no heartbeat in time.
     """
     is_worker = multiprocessing.current_process().daemon  # which cannot have workers of its own
     if is_worker or (workers == 1 and watch is None):
@@ -166,7 +166,7 @@ class _PipeMap:
                 self._hear(worker, done)
             elif time.monotonic() - worker.heard > self._watch.patience + _BEAT:
                 worker.end()
-                message = f"{self._watch.name} gave no sign of life for {self._watch.patience:g} seconds, and was ended"
+                message = f"{self._watch.name} sent no heartbeat for {self._watch.patience:g} seconds, and was ended"
                 raise DeadWorkerError(message, "--env-timeout waits longer")
 
     def _hear(self, worker: _Worker, done: dict[int, Callable[[], Any]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,7 +145,6 @@ def plan(
     with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.sweeps import is_group
         from seqrl_cli.workflows.plan.setup import PlanRequest
-        from seqrl_cli.workflows.sweep.plan_group import words_of
 
         runs, overrides = options.split_subjects(arguments)
         run = runs[0] if runs else None
@@ -178,9 +177,9 @@ def plan(
             processes=jobs or 1,
         )
         words = (
-            *_words(given),
-            *words_of([("--seed", seed), ("--checkpoint", checkpoint), ("--max-memory", max_memory), ("--mode", mode)]),
-            *words_of([("--tasks", tasks), ("--env-timeout", env_timeout), ("--device", device), ("--force", force)]),
+            *_keys(given),
+            *_options([("--seed", seed), ("--checkpoint", checkpoint), ("--max-memory", max_memory), ("--mode", mode)]),
+            *_options([("--tasks", tasks), ("--env-timeout", env_timeout), ("--device", device), ("--force", force)]),
         )
         launcher = _launcher(on, address, cpus, gpus, jobs, threads, console)
         several = _Several(words, launcher, _threads(threads, cpus, jobs, on), on, jobs)
@@ -314,8 +313,19 @@ def _launcher(
     return lambda: RayLauncher(cluster.address, cpus=cluster.cpus, gpus=cluster.gpus or 0.0, retries=_RETRIES)
 
 
-def _words(given: dict[str, Any]) -> list[str]:
+def _keys(given: dict[str, Any]) -> list[str]:
     """Configuration as it would be typed."""
-    from seqrl_cli.config.typed import value_text
+    from seqrl_cli.config.value_text import value_text
 
     return [f"{key}={value_text(value)}" for key, value in given.items()]
+
+
+def _options(options: Sequence[tuple[str, object]]) -> tuple[str, ...]:
+    """Options as words: a flag that is true stands alone, what is None or false is left out."""
+    words: list[str] = []
+    for name, value in options:
+        if value is True:
+            words.append(name)
+        elif value is not None and value is not False:
+            words += [name, str(value)]
+    return tuple(words)

@@ -34,9 +34,10 @@ PanelSize = Annotated[
         "--size", metavar="N", min=64, max=2048, help="Side of a panel in pixels (default: 300, in a grid 160)."
     ),
 ]
-Task = Annotated[
+Tasks = Annotated[
     str | None,
     typer.Option(
+        "--tasks",
         "--task",
         metavar="PATTERNS",
         help="Tasks of a run of many, such as 'dmc/*': one video each.",
@@ -67,7 +68,7 @@ def render(
     view: ViewName = "auto",
     size: PanelSize = None,
     every: Every = None,
-    task: Task = None,
+    tasks: Tasks = None,
     grid: Grid = False,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
@@ -82,7 +83,9 @@ def render(
 
         run, overrides = options.split_arguments(arguments, "run")
         options.refuse_overrides(overrides, "render")
-        request = workflow.RenderRequest(RunStore(runs_dir), run, episode, output, view, size, every, force, task, grid)
+        request = workflow.RenderRequest(
+            RunStore(runs_dir), run, episode, output, view, size, every, force, tasks, grid
+        )
         if dry_run:
             workflow.dry_run(request, console)
         else:

@@ -44,7 +44,7 @@ def seeds_grid(
         UsageError: the text is no seeds.
     """
     from seqrl_cli.config.grid import Grid, parse_seeds
-    from seqrl_cli.config.typed import value_text
+    from seqrl_cli.config.value_text import value_text
 
     texts = {key: (value_text(value),) for key, value in given.items() if key not in ("seed", "model.arch")}
     archs = (given["model.arch"],) if "model.arch" in given else ()

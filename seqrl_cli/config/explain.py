@@ -19,7 +19,7 @@ from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.config.recipe import BOOKKEEPING, SEEDS
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.section import NotInName, marks
-from seqrl_cli.config.typed import value_text
+from seqrl_cli.config.value_text import value_text
 
 TT, DT, ODT = "arXiv 2106.02039", "arXiv 2106.01345", "arXiv 2202.05607"
 

@@ -129,14 +129,15 @@ def install_line(extra: str) -> str:
 
     If seqrl came from elsewhere, for example a wheel, the command names the packages themselves.
     """
-    wanted = EXTRAS[extra]
+    wanted = EXTRAS.get(extra)  # none of several extras together, such as domains
+    has_dependencies = wanted is None or wanted.has_dependencies
     checkout, is_editable = _checkout()
     constraints = f"-c {shlex.quote(str(checkout / CONSTRAINTS))} " if checkout else ""
-    if checkout and wanted.has_dependencies:
+    if checkout and has_dependencies:
         editable = "-e " if is_editable else ""
         return f"pip install {constraints}{editable}{shlex.quote(f'{checkout}[{extra}]')}"
-    requirements = wanted.packages or _requirements(extra) or [wanted.distribution]
-    bare = "" if wanted.has_dependencies else "--no-deps "
+    requirements = _requirements(extra) or (wanted.packages or [wanted.distribution] if wanted else [f"seqrl[{extra}]"])
+    bare = "" if has_dependencies else "--no-deps "
     return f"pip install {constraints}{bare}" + " ".join(f"'{requirement}'" for requirement in requirements)
 
 

@@ -7,7 +7,7 @@ import re
 from pydantic import ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES
-from seqrl_cli.config.typed import SHORT
+from seqrl_cli.config.value_text import SHORT
 from seqrl_cli.errors import nearest
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from seqrl_cli.config.architectures import DEFAULT
 from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.overrides import parse_overrides
-from seqrl_cli.config.typed import name_of_flag, split_values
+from seqrl_cli.config.value_text import name_of_flag, split_values
 from seqrl_cli.errors import UsageError
 from seqrl_cli.files.yaml_text import parse_yaml
 
@@ -72,7 +72,7 @@ class Grid:
         return {key: tuple(texts) for key, texts in named.items() if len(texts) > 1}
 
     @property
-    def plan_settings(self) -> list[dict[str, str]]:
+    def search_settings(self) -> list[dict[str, str]]:
         """Each setting to plan with, as texts by key; none without planning."""
         return [] if self.plan is None else [dict(texts) for texts in combinations(self.plan)]
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from seqrl_cli.config.typed import SHORT
+from seqrl_cli.config.value_text import SHORT
 from seqrl_cli.errors import UsageError, nearest
 from seqrl_cli.files.yaml_text import parse_yaml
 

@@ -9,7 +9,7 @@ from seqrl_cli.config.finetune import FinetuneConfig
 from seqrl_cli.config.overrides import sections_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.section import Section
-from seqrl_cli.config.typed import value_text
+from seqrl_cli.config.value_text import value_text
 
 _HEAD = """# Configuration keys
 

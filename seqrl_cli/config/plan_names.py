@@ -5,7 +5,7 @@ from __future__ import annotations
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.section import InName, NotInName, marks
-from seqrl_cli.config.typed import name_of_flag
+from seqrl_cli.config.value_text import name_of_flag
 
 _MARKS = marks(PlanConfig, InName)
 _HARMLESS = marks(PlanConfig, NotInName)

@@ -12,7 +12,7 @@ from seqrl_cli.config.faults import sentence
 from seqrl_cli.config.grid import Grid, Texts, parse_axes, parse_seeds
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.section import Section
-from seqrl_cli.config.typed import value_text
+from seqrl_cli.config.value_text import value_text
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.yaml_text import read_yaml_mapping
 

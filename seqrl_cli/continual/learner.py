@@ -175,7 +175,7 @@ class Learner:
         members = [one.member for one in self.known if one.member != NONE]
         return {task.dataset: member for task, member in zip(self.tasks, members, strict=False)}
 
-    def know_pretraining(self, data: TaskData, member: int) -> None:
+    def protect_pretraining(self, data: TaskData, member: int) -> None:
         """Protect and recognize a task that the backbone was trained on; before the first task.
 
         A task that is also to be learned is not recognized, since its own adapter should act in it.

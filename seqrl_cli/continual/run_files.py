@@ -98,7 +98,7 @@ class ContinualRecord(BaseModel):
         trainable: numbers that learn in a task.
         parameters: numbers of the backbone.
         host: the machine that computes it; empty in records of earlier versions.
-        heard: time of its last sign of life while it ran.
+        heard: time of its last heartbeat while it ran.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -200,7 +200,7 @@ def write_record(folder: ContinualFolder, record: ContinualRecord) -> ContinualR
     return record
 
 
-def write_sign_of_life(folder: ContinualFolder, record: ContinualRecord, time: str) -> None:
+def write_heartbeat(folder: ContinualFolder, record: ContinualRecord, time: str) -> None:
     """Write continual.json with the time at which the run was last heard."""
     write_json_atomic(folder.record, record.model_copy(update={"heard": time}).model_dump(mode="json"))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from seqrl_cli.download.limits import DownloadError, TransientDownloadError, brief
-from seqrl_cli.download.partial import Remote
+from seqrl_cli.download.partial import Origin
 
 _DIGITS = "[0-9]{1,18}"
 
@@ -19,14 +19,14 @@ class Answer:
     """A response whose headers make sense.
 
     Attributes:
-        remote: the file as a whole.
+        origin: the file as a whole.
         start: the byte at which the body starts; 0 for the whole file.
         stop: the byte before which it ends; None if the server does not say.
         is_part: the server answered with a range of the file.
         delimited: a lost connection does not look like the end of the body.
     """
 
-    remote: Remote
+    origin: Origin
     start: int
     stop: int | None
     is_part: bool
@@ -51,7 +51,7 @@ def read_answer(response: http.client.HTTPResponse, url: str) -> Answer:
     else:
         raise DownloadError(f"the server answered {response.status} {brief(response.reason)}")
     place = urlsplit(response.geturl())
-    remote = Remote(
+    origin = Origin(
         url,
         size,
         headers.get("ETag"),
@@ -60,7 +60,7 @@ def read_answer(response: http.client.HTTPResponse, url: str) -> Answer:
         resource=f"{place.scheme}://{place.netloc}{place.path}",
     )
     delimited = length is not None or bool(response.chunked)
-    return Answer(remote, start, stop, is_part, delimited)
+    return Answer(origin, start, stop, is_part, delimited)
 
 
 def _check_coding(headers: http.client.HTTPMessage) -> None:

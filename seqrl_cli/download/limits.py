@@ -83,7 +83,7 @@ class Limits:
         """Check that the disk has room for so many more bytes.
 
         Raises:
-            DownloadError: it does not.
+            DownloadError: there is not enough room.
         """
         free = shutil.disk_usage(folder).free
         if needed > free:

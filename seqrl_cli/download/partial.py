@@ -23,8 +23,8 @@ _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]+"')
 
 
 @dataclass(frozen=True)
-class Remote:
-    """What a server reports about a file.
+class Origin:
+    """What a server reports about a file, by which a partial download is continued only if it is still the same.
 
     Attributes:
         url: the URL that was asked for.
@@ -53,14 +53,14 @@ class Remote:
         modified, date = _parse_date(self.modified), _parse_date(self.date)
         return self.modified if modified and date and date - modified >= _SETTLED else None
 
-    def matches(self, other: Remote) -> bool:
+    def matches(self, other: Origin) -> bool:
         """Whether no fact that both report differs; across servers, only the size is comparable."""
         pairs: list[tuple[object, object]] = [(self.size, other.size)]
         if self.url == other.url:
             pairs += [(self.etag, other.etag), (self.modified, other.modified)]
         return all(mine is None or theirs is None or mine == theirs for mine, theirs in pairs)
 
-    def is_proven_by(self, other: Remote) -> bool:
+    def is_proven_by(self, other: Origin) -> bool:
         """Whether a later answer is certainly about the same content: the same place sends the same validator."""
         if (self.url, self.resource) != (other.url, other.resource) or not self.matches(other):
             return False
@@ -88,26 +88,26 @@ class Partial:
             return 0
         return status.st_size if _is_own_file(status) else 0
 
-    def remote(self) -> Remote | None:
+    def origin(self) -> Origin | None:
         """Origin of the bytes received so far; None if there are none, too many, or their origin is unknown."""
         if not self.size():
             return None
         try:
-            remote = Remote(**read_json(self.notes, _MAX_NOTES))
+            origin = Origin(**read_json(self.notes, _MAX_NOTES))
         except (OSError, ValueError, TypeError):
             return None
-        texts = (remote.etag, remote.modified, remote.date, remote.resource)
-        is_sound = isinstance(remote.url, str) and all(text is None or isinstance(text, str) for text in texts)
-        if not is_sound or not (remote.size is None or type(remote.size) is int):
+        texts = (origin.etag, origin.modified, origin.date, origin.resource)
+        is_sound = isinstance(origin.url, str) and all(text is None or isinstance(text, str) for text in texts)
+        if not is_sound or not (origin.size is None or type(origin.size) is int):
             return None
-        return remote if remote.size is None or self.size() <= remote.size else None
+        return origin if origin.size is None or self.size() <= origin.size else None
 
-    def describe(self, remote: Remote) -> None:
+    def describe(self, origin: Origin) -> None:
         """Record the origin of the bytes that follow, in place of whatever has the file's name."""
         with suppress(OSError):  # it is missing, or cannot be replaced, which writing tells
             if not stat.S_ISREG(self.notes.lstat().st_mode):
                 self.notes.unlink()
-        write_json_atomic(self.notes, asdict(remote))
+        write_json_atomic(self.notes, asdict(origin))
 
     @contextmanager
     def open(self, start: int) -> Iterator[FileIO]:
@@ -117,10 +117,10 @@ class Partial:
         """
         if not start:
             self.path.unlink(missing_ok=True)
-        how = os.O_NOFOLLOW | os.O_NONBLOCK | (0 if start else os.O_CREAT | os.O_EXCL)
-        with open(self.path, "r+b" if start else "wb", buffering=0, opener=_opener(how)) as file:
+        flags = os.O_NOFOLLOW | os.O_NONBLOCK | (0 if start else os.O_CREAT | os.O_EXCL)
+        with open(self.path, "r+b" if start else "wb", buffering=0, opener=_opener(flags)) as file:
             if not _is_own_file(os.fstat(file.fileno())):
-                raise FileExistsError(f"{self.path} is not a file of its own")
+                raise FileExistsError(f"{self.path} is not a plain file, or has another name (a hard link)")
             file.seek(start)
             file.truncate()
             yield file
@@ -141,7 +141,7 @@ def _opener(flags: int) -> Any:
 
 
 def _parse_date(text: str | None) -> datetime | None:
-    """A date of HTTP, in UTC; None if it is none."""
+    """An HTTP date; None if the text is none, or has no time zone."""
     try:
         date = parsedate_to_datetime(text or "")
     except (ValueError, TypeError, OverflowError, IndexError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from seqrl_cli.download.answer import Answer, read_answer
 from seqrl_cli.download.connection import RangeError, open_url, reason
 from seqrl_cli.download.limits import DownloadError, Limits, Pace, TransientDownloadError
-from seqrl_cli.download.partial import Partial, Remote
+from seqrl_cli.download.partial import Origin, Partial
 
 ByteProgress = Callable[[int, int | None], None]
 
@@ -69,9 +69,9 @@ class Transfer:
                 self.limits.check_wait(wait, error)
                 time.sleep(wait)
 
-    def _known(self) -> Remote | None:
+    def _known(self) -> Origin | None:
         """Origin of the bytes received so far, if they can be continued from this URL."""
-        known = self.partial.remote()
+        known = self.partial.origin()
         if known is None or self.pinned:
             return known
         return known if known.url == self.url and known.validator else None
@@ -87,14 +87,14 @@ class Transfer:
             answer = read_answer(response, self.url)
             self._check(answer, known, have)
             if answer.start == 0:
-                self.partial.describe(answer.remote)
+                self.partial.describe(answer.origin)
             pace.expect_body()
             self._receive(response, answer, pace)
         size = self._size(answer)
         if size is not None and self.partial.size() < size:
             raise TransientDownloadError(f"the connection ended after {self.partial.size()} of {size} bytes")
 
-    def _open(self, known: Remote | None, have: int, pace: Pace) -> http.client.HTTPResponse:
+    def _open(self, known: Origin | None, have: int, pace: Pace) -> http.client.HTTPResponse:
         headers = {"Accept-Encoding": "identity", "User-Agent": "seqrl"}
         if known and have:
             headers["Range"] = f"bytes={have}-"
@@ -107,9 +107,9 @@ class Transfer:
             raise
 
     def _size(self, answer: Answer) -> int | None:
-        return self.size if answer.remote.size is None else answer.remote.size
+        return self.size if answer.origin.size is None else answer.origin.size
 
-    def _check(self, answer: Answer, known: Remote | None, have: int) -> None:
+    def _check(self, answer: Answer, known: Origin | None, have: int) -> None:
         """Check that an answer is about the expected file, and continues the bytes received so far if it is a part.
 
         Raises:
@@ -121,17 +121,17 @@ class Transfer:
         # Without a length, chunks or a hash, a lost connection looks like the end of the file.
         if size is None and not self.pinned and not answer.delimited:
             raise DownloadError("the server does not report the file's length")
-        if answer.remote.size is None and answer.stop is not None:
+        if answer.origin.size is None and answer.stop is not None:
             raise DownloadError("the server sends a part of the file, but does not report the file's length")
         if answer.is_part and not self._continues(known, have, answer):
             self.partial.forget()
             raise TransientDownloadError("the server continued another file, or from another position")
 
-    def _continues(self, known: Remote | None, have: int, answer: Answer) -> bool:
+    def _continues(self, known: Origin | None, have: int, answer: Answer) -> bool:
         """Whether a part belongs behind the bytes received so far; the hash of a pinned file will tell."""
         if known is None or answer.start != have:
             return False
-        return known.matches(answer.remote) if self.pinned else known.is_proven_by(answer.remote)
+        return known.matches(answer.origin) if self.pinned else known.is_proven_by(answer.origin)
 
     def _receive(self, response: http.client.HTTPResponse, answer: Answer, pace: Pace) -> None:
         """Write the body to the partial file, and not one byte more than there should be."""

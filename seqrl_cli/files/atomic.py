@@ -124,7 +124,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     _refuse_special(path)
     make_folder(path.parent)
     with writing(path):
-        _sweep(path.parent, rf"\.{re.escape(path.stem)}-{_RANDOM}\.tmp{re.escape(path.suffix)}")
+        _remove_stale(path.parent, rf"\.{re.escape(path.stem)}-{_RANDOM}\.tmp{re.escape(path.suffix)}")
         descriptor, temporary = _locked_temporary(path)
         try:
             yield temporary
@@ -165,20 +165,20 @@ def _locked_temporary(path: Path) -> tuple[int, Path]:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
+def remove_stale_temporaries(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder and in those below it that have no lock.
 
     Args:
         folder: the folder, whose lock the caller holds. Temporary files of living processes are kept anyway.
     """
-    _sweep(folder, _TEMPORARY)
+    _remove_stale(folder, _TEMPORARY)
     with suppress(OSError):
         for below in folder.iterdir():
             if below.is_dir() and not below.is_symlink() and not (below / ".lock").exists():
-                _sweep(below, _TEMPORARY)
+                _remove_stale(below, _TEMPORARY)
 
 
-def _sweep(folder: Path, pattern: str) -> None:
+def _remove_stale(folder: Path, pattern: str) -> None:
     """Remove the temporary files of dead processes whose names match; what cannot be removed stays."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

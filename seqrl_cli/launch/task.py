@@ -14,7 +14,7 @@ from typing import IO
 
 from seqrl_cli.console import public_words, typed_command
 from seqrl_cli.files.regular import open_own, open_regular
-from seqrl_cli.runs.holder import signed
+from seqrl_cli.runs.holder import holding
 from seqrl_cli.runs.lock import is_locked
 
 INTERRUPTED = 130
@@ -34,7 +34,7 @@ class Task:
     Attributes:
         name: name of the task, for people.
         steps: the words of each command after ``seqrl``.
-        sign: file that shows others that the task runs, see :func:`~seqrl_cli.runs.holder.is_signed`.
+        holder: file that names the process that runs the task, see :func:`~seqrl_cli.runs.holder.has_holder`.
         after: further commands, once all steps are done; the task is done even if they fail.
         root: the run directory, as an absolute path.
         run: folder that the first command writes; None if that is not known.
@@ -50,7 +50,7 @@ class Task:
     log: Path | None = None
     needs: Path | None = None
     index: int | None = None
-    sign: Path | None = None
+    holder: Path | None = None
     after: tuple[Words, ...] = ()
 
 
@@ -135,9 +135,9 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
     if task.needs is not None and not task.needs.is_file():
         return Ended(task, 1, 0, f"{task.needs} is not on this machine: every node must see the same run directory")
     with ExitStack() as stack:
-        if task.sign is not None:
+        if task.holder is not None:
             with suppress(OSError):  # nothing depends on it
-                stack.enter_context(signed(task.sign))
+                stack.enter_context(holding(task.holder))
         return _run_commands(task, retries, stop, say)
 
 

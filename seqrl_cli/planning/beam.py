@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seqrl_cli.models.decoding.interface import Decoder, greedy_token
 from seqrl_cli.planning.filters import sample
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
 REWARD, VALUE = -2, -1
@@ -35,7 +35,7 @@ class UniformNoise:
     observations: Tensor
 
 
-def draw_noise(generators: list[np.random.Generator], settings: PlanSettings, decoder: Decoder) -> UniformNoise:
+def draw_noise(generators: list[np.random.Generator], settings: SearchSettings, decoder: Decoder) -> UniformNoise:
     """Draw what one plan needs from each episode's own generator, so that no episode depends on the others."""
     candidates = settings.beam_width * settings.n_expand
     action_shape = (settings.horizon, decoder.action_dim, candidates)
@@ -142,7 +142,7 @@ def beam_plan(
     decoder: Decoder,
     readout: ValueReadout,
     context: Tensor,
-    settings: PlanSettings,
+    settings: SearchSettings,
     noise: UniformNoise,
     choices: int | None = None,
     limit: TimeLimit | None = None,
@@ -156,7 +156,7 @@ def best_plans(
     decoder: Decoder,
     readout: ValueReadout,
     context: Tensor,
-    settings: PlanSettings,
+    settings: SearchSettings,
     noise: UniformNoise,
     choices: int | None = None,
     limit: TimeLimit | None = None,

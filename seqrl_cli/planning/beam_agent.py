@@ -17,7 +17,7 @@ from seqrl_cli.planning.cuda_graph import GraphedPlanner
 from seqrl_cli.planning.memory_budget import episodes_that_fit
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import LiveEpisode
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.timed_decoder import TimedDecoder
 from seqrl_cli.planning.value_readout import ValueReadout
 
@@ -63,7 +63,7 @@ class BeamAgent:
         self,
         decoder: Decoder,
         discretizer: Discretizer,
-        settings: PlanSettings,
+        settings: SearchSettings,
         *,
         episodes: int,
         choices: int | None = None,

@@ -11,7 +11,7 @@ from torch import Tensor
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.beam import UniformNoise, best_plans
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
 MAX_GRAPHS = 4
@@ -47,7 +47,7 @@ class GraphedPlanner:
         self,
         make_decoder: Callable[[], Decoder],
         readout: ValueReadout,
-        settings: PlanSettings,
+        settings: SearchSettings,
         choices: int | None = None,
     ) -> None:
         self._make_decoder = make_decoder

@@ -264,7 +264,7 @@ def _episode(path: Path, values: Mapping[str, Any]) -> EpisodeFile:
 
 
 def _earned(values: Mapping[str, Any], key: str) -> float:
-    """A return or a score, whose squares can be added up."""
+    """A return or a score, small enough that sums of squares do not overflow."""
     number = number_field(values, key)
     if abs(number) > _MAX_EARNED:
         raise JsonFieldError(f"its {key} is {number:g}, which no episode earns")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Decoder
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 
 
-def plan_bytes(decoder: Decoder, settings: PlanSettings) -> int:
+def plan_bytes(decoder: Decoder, settings: SearchSettings) -> int:
     """The most memory that planning for one episode takes, in bytes."""
     caches = decoder.cache_bytes(settings.beam_width, settings.n_expand, settings.horizon)
     candidates, dims = settings.beam_width * settings.n_expand, decoder.observation_dim + decoder.action_dim + 2
@@ -16,7 +16,7 @@ def plan_bytes(decoder: Decoder, settings: PlanSettings) -> int:
     return caches + settings.horizon * (noise + sequences)
 
 
-def episodes_that_fit(decoder: Decoder, settings: PlanSettings, episodes: int, max_memory: int | None) -> int:
+def episodes_that_fit(decoder: Decoder, settings: SearchSettings, episodes: int, max_memory: int | None) -> int:
     """How many of ``episodes`` to plan in one batch.
 
     Args:

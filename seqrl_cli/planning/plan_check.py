@@ -10,11 +10,11 @@ from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.schema import Config
 from seqrl_cli.models.build import TokenModel
 from seqrl_cli.models.decision.decoder import Policy, check_context
-from seqrl_cli.planning.settings import plan_settings
+from seqrl_cli.planning.settings import search_settings
 
 
 def _check_search(model: TokenModel, plan: PlanConfig) -> None:
-    plan_settings(plan).check_fits(model.block_size, model.transition_dim)
+    search_settings(plan).check_fits(model.block_size, model.transition_dim)
 
 
 def _check_policy(model: Policy, plan: PlanConfig) -> None:

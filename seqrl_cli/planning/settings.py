@@ -12,7 +12,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Window
 
 
-class PlanSettings(SearchConfig):
+class SearchSettings(SearchConfig):
     """The configuration keys of the search, checked together, and what follows from them.
 
     Raises:
@@ -60,7 +60,7 @@ class PlanSettings(SearchConfig):
         if needed > available:
             raise SeqrlError(
                 f"a {self.window} window of context {self.max_context_transitions} and horizon {self.horizon} needs "
-                f"{needed} transitions, but the model holds {available}",
+                f"{needed} transitions, but the model's context holds {available}",
                 "shorten plan.max_context_transitions or --horizon"
                 + (", or use plan.window=sliding" if self.window == "growing" else ""),
             )
@@ -73,6 +73,6 @@ class PlanSettings(SearchConfig):
             )
 
 
-def plan_settings(config: PlanConfig) -> PlanSettings:
+def search_settings(config: PlanConfig) -> SearchSettings:
     """The settings of the beam search in a configuration."""
-    return PlanSettings(**config.model_dump(include=set(SearchConfig.model_fields)))
+    return SearchSettings(**config.model_dump(include=set(SearchConfig.model_fields)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.config.continual import ContinualConfig
-from seqrl_cli.config.typed import short_text
+from seqrl_cli.config.value_text import short_text
 from seqrl_cli.continual.methods import METHODS, settled
 from seqrl_cli.continual.metrics import ContinualScores, area_under, relative_transfer
 from seqrl_cli.continual.run_files import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from seqrl_cli.config.explain import MATTER_MOST
 from seqrl_cli.config.recipe import NUMBERS
-from seqrl_cli.config.typed import short_text
+from seqrl_cli.config.value_text import short_text
 from seqrl_cli.reports.results import EpisodeResult
 
 _MAX_SETTINGS = 4  # of a row

@@ -1,4 +1,4 @@
-"""A sign of life in a run's record, for those who look at it from another machine, where they see no process."""
+"""A heartbeat in a run's record, for those who look at it from another machine, where they see no process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.record import now
 
 SECONDS = 15.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 
 SILENT_SECONDS = 120.0
-"""Seconds without a sign of life after which a run may have ended; file systems and clocks may be some seconds late."""
+"""Seconds without a heartbeat after which a run may have ended; file systems and clocks may be some seconds late."""
 
 
 @contextmanager

@@ -28,12 +28,12 @@ def announced(folder: Path) -> Iterator[None]:
     Raises:
         OSError: the file cannot be written.
     """
-    with signed(folder / HOLDER_NAME):
+    with holding(folder / HOLDER_NAME):
         yield
 
 
 @contextmanager
-def signed(path: Path) -> Iterator[None]:
+def holding(path: Path) -> Iterator[None]:
     """Name this process in a file, and keep a lock on it for the block, which others can ask about.
 
     Raises:
@@ -56,10 +56,10 @@ def signed(path: Path) -> Iterator[None]:
 
 def is_held(folder: Path) -> bool:
     """Whether a living process holds the folder's lock; takes no lock and changes nothing."""
-    return is_signed(folder / HOLDER_NAME)
+    return has_holder(folder / HOLDER_NAME)
 
 
-def is_signed(path: Path) -> bool:
+def has_holder(path: Path) -> bool:
     """Whether the process that a file names lives and is in its block; takes no lock and changes nothing."""
     try:
         descriptor = _open(path)

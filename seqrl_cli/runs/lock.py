@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import GONE_HINT, make_folder, sweep, writing
+from seqrl_cli.files.atomic import GONE_HINT, make_folder, remove_stale_temporaries, writing
 from seqrl_cli.files.locks import FileLock
 from seqrl_cli.runs.holder import announced, holder_text, is_held
 
@@ -53,7 +53,7 @@ def locked(
         with ExitStack() as stack:
             with writing(lock.path):
                 stack.enter_context(announced(folder))
-            sweep(folder)
+            remove_stale_temporaries(folder)
             yield waited
             if not (moves or lock.in_place):
                 raise SeqrlError(f"{folder} was removed or renamed while it was written", GONE_HINT)

@@ -91,7 +91,7 @@ class RunRecord(BaseModel):
         parent: the run that this one was fine-tuned from online.
         base: the model that this run fine-tuned offline; None for other runs.
         ranks: processes that trained it together.
-        heard: when it last gave a sign of life while it ran; None in a record of a run that has ended.
+        heard: when it last gave a heartbeat while it ran; None in a record of a run that has ended.
         online_seed: seed of the fine-tuning; ``seed`` is that of the pretraining.
     """
 
@@ -159,7 +159,7 @@ def write_record(path: Path, record: RunRecord, *, fresh: bool = True) -> RunRec
     return record
 
 
-def write_sign_of_life(path: Path, record: RunRecord, time: str) -> None:
+def write_heartbeat(path: Path, record: RunRecord, time: str) -> None:
     """Write run.json with the time at which the run was last heard; ``updated`` stays, since runs are sorted by it."""
     write_json_atomic(path, record.model_copy(update={"heard": time}).model_dump())
 

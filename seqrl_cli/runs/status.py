@@ -48,13 +48,13 @@ def look_at(folder: Path, status: str, host: str, heard: str) -> RunStatus:
     """The status of a run from its record and its lock.
 
     A run that is recorded as running, whose process is gone from this machine, was killed. Of a run on another machine,
-    whose lock may not be seen here, only the signs of life in its record are known.
+    whose lock may not be seen here, only the heartbeats in its record are known.
 
     Args:
         folder: the run's folder.
         status: the status as it is recorded.
         host: the machine that recorded it.
-        heard: time of its last sign of life, ISO 8601.
+        heard: time of its last heartbeat, ISO 8601.
     """
     if status != "running":
         return RunStatus(status)

@@ -100,8 +100,8 @@ class SweepFolder:
         """What one member prints."""
         return self.logs / f"{index:03d}-{name}.log"
 
-    def sign(self, index: int, name: str) -> Path:
-        """Names the process that runs one member; locked while it does."""
+    def holder(self, index: int, name: str) -> Path:
+        """The file that names the process running one member, locked while it runs."""
         return self.logs / f".{index:03d}-{name}.holder"
 
 

@@ -48,7 +48,7 @@ BF16_WIDTH = 128  # on a CPU, the casts of narrower transformers cost more than 
 class PolicySettings:
     """How a policy learns.
 
-    Args:
+    Attributes:
         seed: seed of dropout and of the samples for the entropy; not of the initial weights.
         optimizer: ``lamb`` decays all parameters, as the Online Decision Transformer does; ``adamw`` only matrices.
         learning_rate: the highest learning rate.

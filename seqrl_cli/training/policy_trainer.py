@@ -21,7 +21,7 @@ from seqrl_cli.training.world import ALONE, World
 class PolicyTrainSettings:
     """How to train a policy offline.
 
-    Args:
+    Attributes:
         updates: updates of the whole run, including those before a resume.
         learner: how it learns; its seed also determines shuffling and the choice of validation windows.
         batch_size: windows per update.

@@ -59,7 +59,7 @@ class Sampler:
         Raises:
             SeqrlError: the state has another number of indices or another batch size.
             JsonFieldError: a position in it is not a whole number.
-            ValueError: it has a position that cannot be.
+            ValueError: its position is beyond the indices.
         """
         for name, mine in {"size": self.size, "batch_size": self.batch_size}.items():
             if state[name] != mine:
@@ -76,7 +76,7 @@ class Sampler:
         self._position = position
 
     def _start_epoch(self) -> None:
-        """Draw the epoch's permutation. Its seed state is kept instead of the permutation, which is longer."""
+        """Draw the epoch's permutation. Checkpoints have the generator's state before it, which is shorter."""
         self._epoch_rng_state = self._rng.bit_generator.state
         self._order = self._rng.permutation(self.size)
         self._position = 0

@@ -37,7 +37,7 @@ from seqrl_cli.training.world import ALONE, Pass, World
 class TrainSettings:
     """How to train.
 
-    Args:
+    Attributes:
         updates: updates of the whole run, including those before a resume.
         schedule: schedule of the learning rate.
         seed: seed of shuffling, dropout and the choice of validation windows; not of the initial weights.

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import torch
 from torch import Tensor
 
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 
 BINS, LAYERS, HEADS, WIDTH = 100, 4, 4, 128
 CORES = {"tt_folder": "trajectory/search/core.py", "ftt_folder": "trajectory/planning/beam.py"}
@@ -19,7 +19,7 @@ CORES = {"tt_folder": "trajectory/search/core.py", "ftt_folder": "trajectory/pla
 
 
 def trajectory_transformer(
-    folder: Path, settings: PlanSettings, observation_dim: int, action_dim: int, block: int, context: Tensor
+    folder: Path, settings: SearchSettings, observation_dim: int, action_dim: int, block: int, context: Tensor
 ) -> Callable[[], object]:
     """One plan of jannerm/trajectory-transformer."""
     utilities = ModuleType("trajectory.utils")  # the real one imports renderers and set-up that planning does not need
@@ -53,7 +53,7 @@ def trajectory_transformer(
 
 
 def faster_trajectory_transformer(
-    folder: Path, settings: PlanSettings, observation_dim: int, action_dim: int, block: int, context: Tensor
+    folder: Path, settings: SearchSettings, observation_dim: int, action_dim: int, block: int, context: Tensor
 ) -> Callable[[], object]:
     """One plan of Howuhh/faster-trajectory-transformer, with separate heads as in its configurations."""
     bars = ModuleType("tqdm.auto")  # seqrl does not need it

@@ -1,8 +1,8 @@
 """The Online Decision Transformer as its official code computes it, written plainly, to measure ours against.
 
-By the facts of facebookresearch/online-dt, none of its code: return, observation and action of a step become a token
-each, interleaved into one sequence; attention is written out with a causal and a padding mask, and all tokens go
-through all layers; the entropy is a mean over padding, too; LAMB goes through the parameters one by one.
+It computes what facebookresearch/online-dt computes, and copies none of its code: return, observation and action of a
+step become a token each, interleaved into one sequence; attention is written out with a causal and a padding mask, and
+all tokens go through all layers; the entropy is a mean over padding, too; LAMB goes through the parameters one by one.
 A rollout shows the model the last transitions, padded to its full context, and encodes all of them at every step.
 """
 
@@ -77,7 +77,7 @@ class PlainODT(nn.Module):
 
 
 class PlainLamb(torch.optim.Optimizer):
-    """LAMB with a trust ratio for each tensor, gradients scaled to norm 1 first, one parameter after the other."""
+    """LAMB with a trust ratio for each tensor, gradients clipped to norm 1 first, one parameter after the other."""
 
     def __init__(self, parameters, lr: float = 1e-4, weight_decay: float = 5e-4) -> None:
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})

@@ -27,7 +27,7 @@ from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.cuda_graph import GraphedPlanner
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 from tests.benchmarks.originals import CORES, faster_trajectory_transformer, trajectory_transformer
 from tests.benchmarks.parts import seconds_by_part
@@ -71,7 +71,7 @@ def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callab
     """What to time, by name; each call makes one plan for each environment."""
     observation_dim, action_dim = SIZES[size]
     transition_dim = observation_dim + action_dim + 2
-    settings = PlanSettings(
+    settings = SearchSettings(
         horizon=args.horizon, beam_width=args.beam, window=args.window, max_context_transitions=args.context
     )
     transitions = max(10, args.context if args.window == "sliding" else args.context + args.horizon)
@@ -126,7 +126,7 @@ def _name(engine: str, precision: str) -> str:
 def operations(args: argparse.Namespace, size: str, envs: int, layers: int = 4, width: int = 128) -> float:
     """Of the products with weights if each token of each sequence is shown to the model once, heads not counted."""
     observation_dim, action_dim = SIZES[size]
-    expanded = args.horizon * (action_dim + 1) * args.beam * PlanSettings().n_expand
+    expanded = args.horizon * (action_dim + 1) * args.beam * SearchSettings().n_expand
     kept = (args.horizon - 1) * (observation_dim + 1) * args.beam
     return 2.0 * 12 * width**2 * layers * (expanded + kept) * envs
 

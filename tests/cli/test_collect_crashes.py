@@ -61,7 +61,7 @@ def test_a_process_that_dies_changes_nothing(runs, tmp_path, what, workers):
         ("abort", f"a process that played {FRAGILE} died of signal 6 (SIGABRT), and so did the next one"),
         ("exit", f"a process that played {FRAGILE} ended with exit code 3, and so did the next one"),
         ("raise", "a gear is missing"),
-        ("hang", "gave no sign of life for 2 seconds, and was ended"),
+        ("hang", "sent no heartbeat for 2 seconds, and was ended"),
     ],
 )
 def test_what_cannot_go_on_is_told(runs, what, says, workers):

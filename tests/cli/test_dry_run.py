@@ -91,7 +91,7 @@ def test_a_bad_file_is_refused_without_a_trace(tmp_path):
 def test_a_plan_that_the_model_cannot_hold_is_told_before_training(seqrl):
     words = ("train", "sim/hopper-medium", *TINY_TRAIN, "plan.max_context_transitions=9", "--name", "x")
     for result in (seqrl(*words, "--dry-run"), seqrl(*words)):
-        assert result.exit_code == 0 and "needs 9 transitions, but the model holds 4" in result.stderr
+        assert result.exit_code == 0 and "needs 9 transitions, but the model's context holds 4" in result.stderr
 
 
 @pytest.mark.slow

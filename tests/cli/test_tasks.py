@@ -96,7 +96,7 @@ def test_tasks_are_compared_drawn_and_plotted(runs):
     (panel,) = json.loads(plotted.stdout)["panels"]
     assert [small["title"] for small in panel["small"]] == ["Hopper-v4", "Walker2d-v4"]
     look = ("--view", "software", "--size", "64")
-    drawn = json.loads(invoke(runs, "render", "--task", "*", "--json", *look).stdout)
+    drawn = json.loads(invoke(runs, "render", "--tasks", "*", "--json", *look).stdout)
     assert len(drawn["videos"]) == 2
     grid = json.loads(invoke(runs, "render", "--grid", "--json", *look).stdout)
     assert "grid-of-2-" in grid["path"] and grid["frames"] == 60
@@ -110,7 +110,7 @@ def test_wrong_tasks_targets_and_groupings_are_named(runs):
     train(runs)
     nothing = invoke(runs, "render", "--grid")
     assert nothing.exit_code == 1 and "has no planned episode of Hopper-v4" in nothing.stderr
-    wrong = invoke(runs, "render", "--task", "Hoper-v4")
+    wrong = invoke(runs, "render", "--tasks", "Hoper-v4")
     assert wrong.exit_code == 2 and "did you mean 'Hopper-v4'?" in wrong.stderr
     paper = invoke(runs, "plan", "plan.targets=paper", *SHORT)
     assert paper.exit_code == 1 and "no paper states a target return for Hopper-v4" in paper.stderr
@@ -126,8 +126,8 @@ def test_options_for_tasks_are_refused_by_other_runs(runs):
     assert invoke(runs, "train", "sim/hopper-medium", "data.transitions=300", "--arch", "bc", *tiny).exit_code == 0
     planned = invoke(runs, "plan", "--tasks", "Hopper-v4", *SHORT)
     assert planned.exit_code == 2 and "--tasks is for runs of many tasks" in planned.stderr
-    drawn = invoke(runs, "render", "--task", "Hopper-v4")
-    assert drawn.exit_code == 2 and "--task is for runs of many tasks" in drawn.stderr
+    drawn = invoke(runs, "render", "--tasks", "Hopper-v4")
+    assert drawn.exit_code == 2 and "--tasks is for runs of many tasks" in drawn.stderr
 
 
 def test_tasks_domains_and_suites_are_described(runs):

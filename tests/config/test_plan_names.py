@@ -5,7 +5,7 @@ import pytest
 from seqrl_cli.config.owners import has_key, owners
 from seqrl_cli.config.plan import PlanConfig, SearchConfig
 from seqrl_cli.config.plan_names import plan_name
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_every_key_that_changes_an_episode_changes_the_name(arch):
 
 
 def test_the_planner_has_the_keys_of_the_search_and_their_defaults():
-    assert PlanSettings().model_dump() == SearchConfig().model_dump()
+    assert SearchSettings().model_dump() == SearchConfig().model_dump()
     assert set(SearchConfig.model_fields) == {
         key for key in PlanConfig.model_fields if owners(f"plan.{key}") == ("gpt", "retnet")
     } | {"max_context_transitions"}

@@ -89,7 +89,7 @@ def test_a_new_tasks_adapter_begins_as_the_latest_one(tmp_path):
 def test_ewc_keeps_an_anchor_of_each_task_and_online_one_for_all(tmp_path):
     separate, online = learner_for("ewc"), learner_for("ewc-online")
     for number, learner in enumerate((separate, online)):
-        learner.know_pretraining(tiny_tasks(1)[0], NONE)
+        learner.protect_pretraining(tiny_tasks(1)[0], NONE)
         learn(learner, tmp_path / str(number))
     assert len(separate.anchors) == 3 and len(online.anchors) == 1
     values = [anchor.values["head.weight"] for anchor in separate.anchors]
@@ -100,7 +100,7 @@ def test_ewc_keeps_an_anchor_of_each_task_and_online_one_for_all(tmp_path):
 def test_the_fisher_information_is_of_single_windows_without_the_penalty():
     data = tiny_tasks()[0]
     learner = learner_for("ewc", **{"penalty": 1e9})
-    learner.know_pretraining(tiny_tasks(1)[0], NONE)  # an anchor far away must not count
+    learner.protect_pretraining(tiny_tasks(1)[0], NONE)  # an anchor far away must not count
     with torch.no_grad():
         learner.model.head.weight += 0.1
     learner.begin(0)
@@ -152,7 +152,7 @@ def test_replay_draws_the_share_that_was_asked_for(tmp_path, monkeypatch):
 
 def test_pretraining_tasks_that_are_learned_again_are_not_none_of_these():
     learner = learner_for("hide-lora")
-    learner.know_pretraining(tiny_tasks()[0], NONE)  # is also the first task to learn
+    learner.protect_pretraining(tiny_tasks()[0], NONE)  # is also the first task to learn
     assert not learner.known
     assert learner.right_members == {"local/A-v0": 0, "local/B-v0": 1}
 

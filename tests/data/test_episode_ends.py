@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqrl_cli.data.doubtful_ends import doubtful_ends
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import NAMES, ColumnNames, plain_name
 from seqrl_cli.data.formats.columns import ReadOptions, read_columns
 from seqrl_cli.data.formats.d4rl import read_d4rl
 from seqrl_cli.data.formats.episode_ends import cut_again
 from seqrl_cli.data.formats.read import read_dataset
-from seqrl_cli.data.suspicious_ends import doubtful_ends
 from seqrl_cli.errors import SeqrlError
 from tests.data.files import write_npz, write_pickle, write_raw
 from tests.data.recordings import Recording, assert_cut, assert_read

@@ -66,7 +66,7 @@ def check(path: Path, read, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["npz", "npz, compressed", "npz, one entry an episode", "pickle of lists", "pickle 2", "pickle 5"]
+    "what", ["npz", "npz, compressed", "npz, one entry per episode", "pickle of lists", "pickle 2", "pickle 5"]
 )
 def test_damaged_datasets(tmp_path, what):
     path = FORMATS[what](tmp_path, ragged(0, 40))

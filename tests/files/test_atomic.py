@@ -8,7 +8,13 @@ import textwrap
 import pytest
 
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.files.atomic import atomic_path, make_folder, sweep, write_json_atomic, write_text_atomic
+from seqrl_cli.files.atomic import (
+    atomic_path,
+    make_folder,
+    remove_stale_temporaries,
+    write_json_atomic,
+    write_text_atomic,
+)
 from seqrl_cli.runs.lock import locked
 
 
@@ -88,7 +94,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "writing\n"
     (left,) = set(os.listdir(tmp_path)) - {"file.txt"}
-    sweep(tmp_path)
+    remove_stale_temporaries(tmp_path)
     write_text_atomic(target, "newer")
     assert left in os.listdir(tmp_path), "the writer lives"
     process.send_signal(signal.SIGKILL)

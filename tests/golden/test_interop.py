@@ -26,7 +26,7 @@ from seqrl_cli.interop.pickle_writer import dump_object
 from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.planning.beam import beam_plan, draw_noise
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
@@ -136,7 +136,7 @@ def test_the_faster_ones_decoder_never_stops(gpt_decoder, faster, golden_file):
 def test_a_beam_search_with_the_faster_one(gpt_decoder, faster, golden_file, filters):
     known = faster.model.transition_dim + faster.model.observation_dim
     tokens = torch.tensor(np.load(golden_file("faster_tt.npz"))["X"])[:, :known]
-    settings = PlanSettings(horizon=5, beam_width=8, max_context_transitions=2, **filters)
+    settings = SearchSettings(horizon=5, beam_width=8, max_context_transitions=2, **filters)
     decoder = gpt_decoder(faster.model, settings.model_window)
     noise = draw_noise([np.random.default_rng(i) for i in range(len(tokens))], settings, decoder)
     values = ValueReadout(faster.tokens.discretizer.midpoints, "mean", CPU)

@@ -12,7 +12,7 @@ from seqrl_cli.interop.trajectory_transformer import convert_gpt_state
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.filters import filter_cdf, filter_top_k
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
 
@@ -56,7 +56,7 @@ def test_greedy_plans_token_for_token(gpt_decoder, golden_file, model, values):
     assert keys
     for key in keys:
         horizon, context = (int(number) for number in re.fullmatch(r"H(\d+)_ctx(\d+)_prefix\d+", key).groups())
-        settings = PlanSettings(
+        settings = SearchSettings(
             horizon=horizon, beam_width=4, n_expand=2, k_act=1, cdf_act=None, max_context_transitions=context
         )
         settings.check_fits(model.block_size, model.transition_dim)

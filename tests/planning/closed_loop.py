@@ -16,7 +16,7 @@ from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Rollout
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 
 OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16
 SETTINGS = {"horizon": 3, "beam_width": 4, "max_context_transitions": 3}
@@ -41,7 +41,7 @@ def model() -> GPT:
 
 
 def beam_rollout(
-    decoder: Decoder, vector: SeededVectorEnv, settings: PlanSettings, *, seed: int, max_memory=None
+    decoder: Decoder, vector: SeededVectorEnv, settings: SearchSettings, *, seed: int, max_memory=None
 ) -> Rollout:
     profile = Profile()
     agent = BeamAgent(decoder, discretizer(), settings, episodes=len(vector), profile=profile, max_memory=max_memory)

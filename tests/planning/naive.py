@@ -7,14 +7,14 @@ import torch
 
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 
 
 def naive_plan(
     model: GPT,
     midpoints: np.ndarray,
     context: list[int],
-    settings: PlanSettings,
+    settings: SearchSettings,
     action_noise: np.ndarray,
     observation_noise: np.ndarray,
 ) -> np.ndarray:

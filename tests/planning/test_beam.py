@@ -8,7 +8,7 @@ import torch
 
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import TimeLimit, UniformNoise, beam_plan, draw_noise
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 from tests.planning.naive import naive_plan
 
@@ -45,7 +45,7 @@ CASES = {
     "transitions", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
 )
 def test_equals_naive_planning(gpt_decoder, model, case, transitions):
-    settings = PlanSettings(**{"horizon": 5, "beam_width": 4, "max_context_transitions": 3, **CASES[case]})
+    settings = SearchSettings(**{"horizon": 5, "beam_width": 4, "max_context_transitions": 3, **CASES[case]})
     settings.check_fits(model.block_size, model.transition_dim)
     rng = np.random.default_rng(transitions)
     midpoints = np.sort(rng.normal(size=(BINS, TRANSITION_DIM)), axis=0)
@@ -63,7 +63,7 @@ def test_equals_naive_planning(gpt_decoder, model, case, transitions):
 
 @pytest.mark.parametrize("cdf", [None, 0.5])
 def test_only_existing_choices_are_sampled(gpt_decoder, model, cdf):
-    settings = PlanSettings(horizon=4, beam_width=16, max_context_transitions=3, cdf_act=cdf)
+    settings = SearchSettings(horizon=4, beam_width=16, max_context_transitions=3, cdf_act=cdf)
     decoder = gpt_decoder(model, settings.model_window)
     noise = draw_noise([np.random.default_rng(0)], settings, decoder)
     readout = ValueReadout(np.zeros((BINS, TRANSITION_DIM)), "mean", decoder.device)
@@ -74,14 +74,14 @@ def test_only_existing_choices_are_sampled(gpt_decoder, model, cdf):
 
 @pytest.mark.parametrize("plan_freq", [1, 3])
 def test_a_search_out_of_time_is_one_of_a_shorter_horizon(gpt_decoder, model, plan_freq):
-    settings = PlanSettings(horizon=5, beam_width=4, max_context_transitions=3, plan_freq=plan_freq)
+    settings = SearchSettings(horizon=5, beam_width=4, max_context_transitions=3, plan_freq=plan_freq)
     decoder = gpt_decoder(model, settings.model_window)
     noise = draw_noise([np.random.default_rng(0)], settings, decoder)
     readout = ValueReadout(np.sort(np.random.default_rng(1).normal(size=(BINS, TRANSITION_DIM)), 0), "mean", "cpu")
     context = torch.zeros(1, model.observation_dim, dtype=torch.int64)
     late = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e-9, decoder.device))
     in_time = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e9, decoder.device))
-    shorter = PlanSettings(**{**settings.model_dump(), "horizon": plan_freq})
+    shorter = SearchSettings(**{**settings.model_dump(), "horizon": plan_freq})
     less = UniformNoise(noise.actions[:, :plan_freq], noise.observations[:, : plan_freq - 1])
     assert torch.equal(late, beam_plan(decoder, readout, context, shorter, less))
     assert torch.equal(in_time, beam_plan(decoder, readout, context, settings, noise))

@@ -11,7 +11,7 @@ from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.cuda_graph import GraphedPlanner
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
 pytestmark = pytest.mark.slow
@@ -41,12 +41,12 @@ def model(device: str = "cpu") -> GPT:
 
 def planner(window: str, shares: bool, device: str = "cpu"):
     """A decoder, readout and settings."""
-    settings = PlanSettings(horizon=5, beam_width=6, max_context_transitions=3, window=window)
+    settings = SearchSettings(horizon=5, beam_width=6, max_context_transitions=3, window=window)
     readout = ValueReadout(np.linspace(-1, 1, BINS)[:, None].repeat(TRANSITION_DIM, 1), "mean", torch.device(device))
     return GPTDecoder(model(device), settings.model_window, shares=shares), readout, settings
 
 
-def context_and_noise(decoder: GPTDecoder, settings: PlanSettings, seed: int):
+def context_and_noise(decoder: GPTDecoder, settings: SearchSettings, seed: int):
     tokens = np.random.default_rng(seed).integers(0, BINS, size=(2, 2 * TRANSITION_DIM + 3))
     noise = draw_noise([np.random.default_rng((seed, episode)) for episode in range(2)], settings, decoder)
     return torch.from_numpy(tokens).to(decoder.device), noise

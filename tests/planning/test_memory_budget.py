@@ -12,11 +12,11 @@ from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
 from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.memory_budget import episodes_that_fit, plan_bytes
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
 
-def make_decoder(settings: PlanSettings, decoder: type = GPTDecoder) -> GPTDecoder | NativeGPTDecoder:
+def make_decoder(settings: SearchSettings, decoder: type = GPTDecoder) -> GPTDecoder | NativeGPTDecoder:
     model = GPT(bins=9, observation_dim=3, action_dim=2, block_size=83, n_layer=2, n_head=2, width=16).eval()
     return decoder(model, settings.model_window)
 
@@ -29,7 +29,7 @@ def cached_bytes(decoder: GPTDecoder | NativeGPTDecoder) -> int:
 @pytest.mark.parametrize("window", ["sliding", "growing"])
 @pytest.mark.parametrize("episodes", [1, 3])
 def test_a_plan_takes_no_more_than_stated(gpt_decoder, window, episodes):
-    settings = PlanSettings(horizon=6, beam_width=8, max_context_transitions=4, window=window)
+    settings = SearchSettings(horizon=6, beam_width=8, max_context_transitions=4, window=window)
     decoder = make_decoder(settings, gpt_decoder)
     readout = ValueReadout(np.zeros((9, 7)), "mean", decoder.device)
     noise = draw_noise([np.random.default_rng(episode) for episode in range(episodes)], settings, decoder)
@@ -41,7 +41,7 @@ def test_a_plan_takes_no_more_than_stated(gpt_decoder, window, episodes):
 
 
 def test_episodes_that_fit():
-    settings = PlanSettings(horizon=6, beam_width=8)
+    settings = SearchSettings(horizon=6, beam_width=8)
     decoder = make_decoder(settings)
     each = plan_bytes(decoder, settings)
     assert episodes_that_fit(decoder, settings, 25, None) == 25

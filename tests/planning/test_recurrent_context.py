@@ -13,7 +13,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.episode_record import EpisodeRecord
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout
 
 STEPS = 12
@@ -27,7 +27,7 @@ def model() -> RetNet:
 
 
 def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
-    settings = PlanSettings(**{**SETTINGS, **changes})
+    settings = SearchSettings(**{**SETTINGS, **changes})
     vector = SeededVectorEnv("Hopper-v4", slots, max_episode_steps=STEPS)
     records: list[EpisodeRecord] = []
     try:
@@ -58,6 +58,6 @@ def test_an_episode_is_the_same_alone_and_among_four(context):
 
 def test_settings_that_contradict_themselves():
     with pytest.raises(SeqrlError, match="prefix_context is off"):
-        PlanSettings(context="recurrent", prefix_context=False)
+        SearchSettings(context="recurrent", prefix_context=False)
     with pytest.raises(SeqrlError, match="context = 'recurent'.*did you mean 'recurrent'"):
-        PlanSettings(context="recurent")
+        SearchSettings(context="recurent")

@@ -15,7 +15,7 @@ from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.memory_budget import plan_bytes
 from seqrl_cli.planning.rollout import LiveEpisode, Rollout
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.training.rng import SeedStream
 from tests.planning.closed_loop import (
     ACTION_DIM,
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 
 def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
-    settings = PlanSettings(**{**SETTINGS, **changes})
+    settings = SearchSettings(**{**SETTINGS, **changes})
     vector = SeededVectorEnv("Hopper-v4", slots, max_episode_steps=12)
     rollout = beam_rollout(
         build_decoder(model(), settings.model_window), vector, settings, seed=5, max_memory=max_memory
@@ -53,7 +53,7 @@ def test_an_episode_is_the_same_alone_and_among_four(window):
 
 def test_slots_take_the_next_episode_and_memory_splits_the_batch():
     together = play(3, [0, 1, 2, 3, 4])
-    settings = PlanSettings(**SETTINGS)
+    settings = SearchSettings(**SETTINGS)
     one_plan = plan_bytes(build_decoder(model(), settings.model_window), settings)
     assert_same(together, play(2, [4, 2, 0, 1, 3], max_memory=one_plan))
 
@@ -95,7 +95,7 @@ def test_between_plans_the_older_one_is_followed():
 
 @pytest.mark.parametrize(("elites", "averaged"), [(1, 1), (2, 2), (9, 4)])
 def test_actions_are_averaged_over_the_best_plans(elites, averaged):
-    settings = PlanSettings(**{**SETTINGS, "horizon": 1, "elites": elites})
+    settings = SearchSettings(**{**SETTINGS, "horizon": 1, "elites": elites})
     agent = BeamAgent(build_decoder(model(), settings.model_window), discretizer(), settings, episodes=1)
     observation = np.random.default_rng(3).normal(size=OBSERVATION_DIM)
     episode = LiveEpisode(0, 0, np.random.default_rng(7), [observation], [])
@@ -111,7 +111,7 @@ def test_actions_are_averaged_over_the_best_plans(elites, averaged):
 
 
 def test_discrete_actions_are_those_of_the_best_plan():
-    settings = PlanSettings(**{**SETTINGS, "elites": 4})
+    settings = SearchSettings(**{**SETTINGS, "elites": 4})
     agent = BeamAgent(build_decoder(model(), settings.model_window), discretizer(), settings, episodes=1, choices=5)
     episode = LiveEpisode(0, 0, np.random.default_rng(7), [np.zeros(OBSERVATION_DIM)], [])
     agent.reset(episode)
@@ -129,7 +129,7 @@ def test_a_plan_cut_short_has_no_numbers_after_its_end():
 
 def test_progress_counts_running_and_finished_episodes():
     vector = SeededVectorEnv("Hopper-v4", 2, max_episode_steps=3)
-    settings = PlanSettings(**SETTINGS)
+    settings = SearchSettings(**SETTINGS)
     seen: list[tuple[int, int]] = []
     rollout = beam_rollout(build_decoder(model(), settings.model_window), vector, settings, seed=0)
     rollout.play([0, 1, 2], lambda record: None, lambda *counts: seen.append(counts))

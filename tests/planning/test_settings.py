@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,16 @@ from seqrl_cli.planning.settings import PlanSettings
 )
 def test_refused(changes, message):
     with pytest.raises(SeqrlError, match=message):
-        PlanSettings(**changes)
+        SearchSettings(**changes)
 
 
 def test_context_must_fit_a_sliding_window():
-    PlanSettings(max_context_transitions=10).check_fits(159, 16)
-    with pytest.raises(SeqrlError, match="context 11 .* needs 11 transitions, but the model holds 10"):
-        PlanSettings(max_context_transitions=11).check_fits(159, 16)
+    SearchSettings(max_context_transitions=10).check_fits(159, 16)
+    with pytest.raises(SeqrlError, match="context 11 .* needs 11 transitions, but the model's context holds 10"):
+        SearchSettings(max_context_transitions=11).check_fits(159, 16)
 
 
 def test_context_and_horizon_must_fit_a_growing_window():
-    PlanSettings(window="growing", horizon=6).check_fits(159, 16)
-    with pytest.raises(SeqrlError, match="needs 19 transitions, but the model holds 10"):
-        PlanSettings(window="growing", horizon=15).check_fits(159, 16)
+    SearchSettings(window="growing", horizon=6).check_fits(159, 16)
+    with pytest.raises(SeqrlError, match="needs 19 transitions, but the model's context holds 10"):
+        SearchSettings(window="growing", horizon=15).check_fits(159, 16)

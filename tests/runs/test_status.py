@@ -1,4 +1,4 @@
-"""What others see of a run: its lock on this machine, its signs of life on another."""
+"""What others see of a run: its lock on this machine, its heartbeats on another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.record import host, now, read_record, write_record, write_sign_of_life
+from seqrl_cli.runs.record import host, now, read_record, write_heartbeat, write_record
 from seqrl_cli.runs.status import run_status, unfinished
 from tests.runs.records import make_run
 
@@ -67,7 +67,7 @@ def test_signs_of_life_leave_the_rest_of_the_record(run):
     beaten = threading.Event()
 
     def write(time: str) -> None:
-        write_sign_of_life(run.record, record, time)
+        write_heartbeat(run.record, record, time)
         beaten.set()
 
     with beating(write, seconds=0.001):

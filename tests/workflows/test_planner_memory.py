@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import SearchSettings
 from seqrl_cli.workflows.plan.agents import BeamSearchSpec
 
 MIB = 2**20
@@ -19,7 +19,7 @@ SEQUENCES = 15 * 128 * 2 * 3 * 8
 def search(max_memory: int) -> BeamSearchSpec:
     decoder: Any = SimpleNamespace(cache_bytes=lambda *_: 100 * MIB - SEQUENCES, observation_dim=0, action_dim=0)
     unused: Any = None
-    return BeamSearchSpec(unused, decoder, PlanSettings(), max_memory)
+    return BeamSearchSpec(unused, decoder, SearchSettings(), max_memory)
 
 
 def test_all_at_once():

@@ -74,5 +74,5 @@ def test_unknown_tasks_and_runs_without_tasks_are_refused():
     with pytest.raises(UsageError) as unknown:
         chosen_tasks(TASKS, "metaworld/hamer-v3")
     assert "did you mean 'metaworld/hammer-v3'?" in unknown.value.hint
-    with pytest.raises(UsageError, match="--task is for runs of many tasks, which gpt-s42 is not"):
-        require_tasks((), "gpt-s42", "--task")
+    with pytest.raises(UsageError, match="--tasks is for runs of many tasks, which gpt-s42 is not"):
+        require_tasks((), "gpt-s42", "--tasks")

@@ -31,7 +31,7 @@ Flags = NDArray[np.bool_]
 DonesMeaning = Literal["terminals", "ends"]
 
 # How many ends at exactly the greatest length are more than a coincidence.
-_CLUSTER, _CLUSTER_SHARE = 3, 0.1
+CLUSTER, CLUSTER_SHARE = 3, 0.1
 _DONES_HINT = "say which: data.dones=terminals (the environment ended them) or data.dones=ends (time limits count, too)"
 
 
@@ -210,7 +210,7 @@ def _steps_of_limit(lengths: NDArray[np.int64], limit: int | None) -> int | None
         return longest
     if len(lengths) == 1:
         return None if limit is not None and longest < limit else 0
-    return 0 if count >= max(_CLUSTER, _CLUSTER_SHARE * len(lengths)) else None
+    return 0 if count >= max(CLUSTER, CLUSTER_SHARE * len(lengths)) else None
 
 
 def _ask(name: str, log: ReadingLog, longest: int, strict: bool, source: str) -> None:

@@ -27,7 +27,8 @@ class KeyedPool(nn.Module):
     Attributes:
         batches: number of training batches counted.
         usage: (members,) float64, mean over these batches of the share of samples that chose a member.
-        weights: (members,) float64, the factors of similarities in training; equal in the first task.
+        weights: (members,) float64; in training, members are ranked by ``(cosine + 1) / 2`` times these, which are
+            equal in the first task.
     """
 
     def __init__(self, members: int, width: int, top_k: int = 1, generator: torch.Generator | None = None) -> None:
@@ -49,7 +50,8 @@ class KeyedPool(nn.Module):
 
         Args:
             queries: (batch, width).
-            allowed: (members,) or (batch, members) bool, those that may be chosen; None for all.
+            allowed: (members,) or (batch, members) bool, those that may be chosen, at least ``top_k`` of them;
+                None for all.
 
         Returns:
             (batch,) int64, or (batch, top_k) if samples use several.

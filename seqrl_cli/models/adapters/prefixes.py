@@ -34,7 +34,7 @@ class Prompts(nn.Module):
         self.tokens = nn.ParameterList(torch.empty(spec.length, blocks[0].width) for _ in range(pool))
 
     def reset(self, member: int, generator: torch.Generator | None) -> None:
-        """Draw a member uniformly from [-1, 1], like the normed embeddings beside it in size."""
+        """Draw a member uniformly from [-1, 1], so that it is about as large as the normalized embeddings beside it."""
         nn.init.uniform_(self.tokens[member], -1, 1, generator=generator)
 
     def keys_values(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> KeysValues:
@@ -73,7 +73,10 @@ class Prefixes(nn.Module):
             self.up_bias = nn.ParameterList(torch.empty(width) for _ in range(pool))
 
     def reset(self, member: int, generator: torch.Generator | None) -> None:
-        """Draw keys and values, or what becomes them, from small normal numbers."""
+        """Draw keys and values from a normal distribution of standard deviation 0.02.
+
+        With reparametrization, the network's inputs have standard deviation 1, and its weights start as PyTorch's do.
+        """
         nn.init.normal_(self.table[member], std=0.02 if self.tensors == ("table",) else 1.0, generator=generator)
         for name in self.tensors[1:]:
             parameter = getattr(self, name)[member]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +28,14 @@ from seqrl_cli.models.block import Block, initialize_layers
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.decision.action_tokens import ActionTokens, Scale
 from seqrl_cli.models.decision.initialization import initialize
-from seqrl_cli.models.decision.self_supervised import Prediction, ReturnHead
+from seqrl_cli.models.decision.return_head import ReturnHead
 from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS, visible_tokens
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.encoders.image import NETWORKS, ImageEncoder, channels_of
 from seqrl_cli.models.encoders.vector import VectorEncoder
+
+Prediction: TypeAlias = Literal["states", "returns"]
+"""What a model can predict besides actions: the encodings of next observations, and returns-to-go."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class GPT(nn.Module):
 
 
 def visible_keys(block_size: int, transition_dim: int, mask_values: bool) -> Tensor:
-    """The keys that each query sees, (queries, keys) bool: the past and itself; value tokens unless ``mask_values``."""
+    """The keys that each query sees, (queries, keys) bool: itself and its past, without values if ``mask_values``."""
     visible = torch.ones(block_size, block_size, dtype=torch.bool).tril()
     if mask_values:
         visible[:, transition_dim - 1 :: transition_dim] = False

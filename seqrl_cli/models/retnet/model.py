@@ -55,7 +55,8 @@ class RetNet(nn.Module):
         n_head: heads of retention; must divide ``value_width``, and ``width`` with an even quotient.
         width: length of the hidden vectors, and of all heads' queries together.
         value_width: length of all heads' values together; None means ``width``. The paper uses twice the width.
-        ffn_width: inner width of the gated networks; None makes a block as large as a GPT's.
+        ffn_width: inner width of the gated networks; None makes a block as large as a GPT's,
+            if ``value_width`` is ``width``.
         embedding_dropout: dropout probability of the embeddings.
         residual_dropout: dropout probability of each residual branch's output.
         attention_dropout: dropout probability of retention's output. A GPT drops weights of pairs of tokens,
@@ -167,8 +168,9 @@ class RetNet(nn.Module):
 def equal_ffn_width(width: int) -> int:
     """The inner width that gives a block as many weights as a GPT's: 7/3 of the width, rounded up to a multiple of 8.
 
-    In units of width x width, a GPT's block has 4 matrices for attention and 8 for its feed-forward network. Retention
-    has 5, which leaves 7 for the three matrices of the gated network.
+    The values must be as wide as the hidden vectors. In units of width x width, a GPT's block has 4 matrices for
+    attention and 8 for its feed-forward network. Retention has 5, which leaves 7 for the three matrices of the gated
+    network.
     """
     return -(-7 * width // 24) * 8
 

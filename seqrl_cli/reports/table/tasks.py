@@ -31,7 +31,7 @@ class TaskRow:
         method: architecture and plan settings.
         tasks: number of tasks.
         episodes: number of episodes.
-        seeds: models behind the row; those of one seed count once.
+        seeds: number of training seeds.
         return_: statistics of the return.
         success: statistics of the episodes solved at any step, in percent; None if no task reports success.
         success_at_end: statistics of the episodes solved at their last step, in percent.

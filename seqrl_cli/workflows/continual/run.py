@@ -17,8 +17,8 @@ from seqrl_cli.continual.run_files import (
     ContinualFolder,
     ContinualRecord,
     StageFolder,
+    write_heartbeat,
     write_record,
-    write_sign_of_life,
 )
 from seqrl_cli.continual.stage import Arena, during_stage, evaluate_stage, learn_stage, restore_stage
 from seqrl_cli.continual.tensor_file import write_tensors
@@ -65,8 +65,8 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
         if not fresh:
             console.note(f"{job.folder.path} is finished; --force starts over")
             return make_report(job.folder, job.record, 0)
-        beside = followed(job.folder.path, request.store.root, request.track, console)
-        record = _learn_all(job, stages, threads, console, beside)
+        tracking = followed(job.folder.path, request.store.root, request.track, console)
+        record = _learn_all(job, stages, threads, console, tracking)
         return make_report(job.folder, record, fresh + replaced)
 
 
@@ -127,7 +127,7 @@ def _learn_all(
     stages: list[StageFolder],
     threads: int,
     console: Console,
-    beside: AbstractContextManager[None],
+    tracking: AbstractContextManager[None],
 ) -> ContinualRecord:
     """Learn and evaluate all stages; returns the record of the finished run.
 
@@ -136,7 +136,7 @@ def _learn_all(
         stages: the stages to learn.
         threads: CPU threads.
         console: shows progress.
-        beside: entered once the run has its record, and left once that says how it ended.
+        tracking: the context that is entered once run.json exists, and left once it has the final status.
     """
     learner = job.learner()
     learner.begin(0)
@@ -144,7 +144,7 @@ def _learn_all(
     record = write_record(job.folder, job.record.model_copy(update={**facts, "status": "running"}))
     console.note(f"{job.folder.path}: {memory_of(learner, len(record.base_tasks)).text}, without the data")
     whole = len(stages) == len(job.folder.stages(record))
-    with beside, _recording(job.folder, record, whole=whole), _arena(job) as arena:
+    with tracking, _recording(job.folder, record, whole=whole), _arena(job) as arena:
         for number, stage in enumerate(stages):
             make_folder(stage.path)
             _learn(job, learner, stage, number, arena, console)
@@ -157,14 +157,14 @@ def _learn_all(
 def _learn(
     job: ContinualJob, learner: Learner, stage: StageFolder, number: int, arena: Arena, console: Console
 ) -> None:
-    """Learn a stage's task, or bring the learner to where the stage has been."""
+    """Learn a stage's task, or restore the learner to its state after the stage."""
     data = job.data if job.method.joint else job.data[number - 1 : number]
     if stage.learned.exists():
         known = data if number else _pretraining_data(job) if job.method.replays else ()
         restore_stage(learner, stage, number - 1, known)
         return
     if number == 0:
-        _know_pretraining(job, learner, console)
+        _protect_pretraining(job, learner, console)
         write_tensors(stage.learned, learned_tensors(learner))
         return
     console.note(f"{stage.path.name}: {counted(learner.settings.updates, 'update')} of {job.method.name}")
@@ -185,7 +185,7 @@ def _evaluate(learner: Learner, stage: StageFolder, arena: Arena, console: Conso
         evaluate_stage(learner, stage, arena, lambda _, finished: update(finished, total))
 
 
-def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> None:
+def _protect_pretraining(job: ContinualJob, learner: Learner, console: Console) -> None:
     """Measure what protects and recognizes the tasks of the pretraining, if their data are here."""
     if not (learner.infers or job.method.penalty or job.method.replays):
         return
@@ -194,7 +194,7 @@ def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> 
         return
     learner.model.eval()
     for task in _pretraining_data(job):
-        learner.know_pretraining(task, NONE)
+        learner.protect_pretraining(task, NONE)
 
 
 def _pretraining_data(job: ContinualJob) -> Sequence[TaskData]:
@@ -218,14 +218,14 @@ def _arena(job: ContinualJob) -> Iterator[Arena]:
 
 @contextmanager
 def _recording(folder: ContinualFolder, record: ContinualRecord, *, whole: bool) -> Iterator[None]:
-    """Record how the run ended; it goes on running where the block was not the whole of it.
+    """Record how the run ended; after only a part of the stages (``whole=False``) the status stays ``running``.
 
     Raises:
         CommandInterruptedError: Ctrl-C in the block.
     """
     status: Status = "failed"
     try:
-        with beating(lambda time: write_sign_of_life(folder, record, time)):
+        with beating(lambda time: write_heartbeat(folder, record, time)):
             yield
         status = "finished" if whole else "running"
     except KeyboardInterrupt as error:

@@ -19,7 +19,7 @@ from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.episode_files import episode_paths
 from seqrl_cli.planning.rollout import Rollout
-from seqrl_cli.planning.settings import plan_settings
+from seqrl_cli.planning.settings import search_settings
 from seqrl_cli.planning.timing import seconds_per_step
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.training.checkpoint_folders import saved_steps
@@ -78,7 +78,7 @@ def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, ste
 
 def _seconds_per_step(model: TokenModel, data: TokenizedDataset, config: Config, env_id: str) -> float:
     """Median seconds to plan and execute one step of all environments, with an untrained model."""
-    settings = plan_settings(config.plan)
+    settings = search_settings(config.plan)
     num_envs = min(config.plan.envs, config.plan.episodes)
     decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)
     with closing(SeededVectorEnv(env_id, num_envs)) as vector:

@@ -27,8 +27,8 @@ from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.workflows.finetune_online.dry_run import dry_run as dry_run
-from seqrl_cli.workflows.finetune_online.lines import announce, evaluation_line, live_line
 from seqrl_cli.workflows.finetune_online.players import open_players
+from seqrl_cli.workflows.finetune_online.progress_text import announce, evaluation_line, live_line
 from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob, FinetuneOnlineRequest, resolve
 from seqrl_cli.workflows.finetune_online.setup import (
     iterations_done,
@@ -193,7 +193,7 @@ def _finetune(
         if started is not None and started.interrupted:
             outcome = started
         else:
-            beat = partial(records.write_sign_of_life, job.run.record, record)
+            beat = partial(records.write_heartbeat, job.run.record, record)
             with beating(beat), console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
                 outcome = _loop(job.run, job, context, console, update)
         status = "interrupted" if outcome.interrupted else "finished"

@@ -29,7 +29,7 @@ from seqrl_cli.planning.memory_budget import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Agent
-from seqrl_cli.planning.settings import PlanSettings, plan_settings
+from seqrl_cli.planning.settings import SearchSettings, search_settings
 from seqrl_cli.planning.task_agent import TaskAgent
 from seqrl_cli.runs.record import TaskRecord
 
@@ -70,7 +70,7 @@ class BeamSearchSpec:
 
     trained: TrainedModel
     decoder: Decoder
-    settings: PlanSettings
+    settings: SearchSettings
     max_memory: int
     make_graph_decoder: Callable[[], Decoder] | None = None
     others: tuple[TrainedModel, ...] = ()
@@ -228,7 +228,7 @@ def _beam_search(
             model = cast(RetNet, member.model)  # check_options refuses modes of other architectures
             check_mode(options.mode, model.chunk_size)
             model.mode = options.mode
-    settings = plan_settings(plan)
+    settings = search_settings(plan)
     max_memory = options.max_memory or available_memory(device_of(trained.model)) // 2
 
     def build() -> Decoder:

@@ -198,7 +198,7 @@ def episodes_of_tasks(request: RenderRequest, console: Console) -> list[Path]:
         UsageError: an episode is named already, the run has no tasks, or a pattern matches none.
         SeqrlError: a chosen task was not planned, or no task was.
     """
-    option = "--task" if request.tasks is not None else "--grid"
+    option = "--tasks" if request.tasks is not None else "--grid"
     if request.run is not None and (Path(request.run).suffix in (".json", ".h5") or episode_paths(Path(request.run))):
         raise UsageError(f"{option} chooses episodes of a run, but {request.run} names episodes", "name the run")
     run = request.store.find(request.run, console.warn)

@@ -8,7 +8,7 @@ from seqrl_cli.artifacts.locate import dataset_config, find_stored
 from seqrl_cli.config.explain import KeyHelp, all_keys
 from seqrl_cli.config.nested import differences, get_dotted
 from seqrl_cli.config.presets import SIZES, dump_config, preset_names, resolve_config
-from seqrl_cli.config.typed import value_text
+from seqrl_cli.config.value_text import value_text
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.suites import suites

@@ -1,4 +1,4 @@
-"""``seqrl info`` of a task, a domain or a suite: what it is, and what of it is here."""
+"""``seqrl info`` of a task, a domain or a suite: what it is, and which of its datasets are here."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def _show_task(store: RunStore, task: Task, console: Console) -> None:
     facts["return that scores 100"] = _hundred(domain, task)
     known = {key: value for key, value in facts.items() if value is not None}
     console.show_facts({**known, "suites": ", ".join(facts["suites"]) or "none"})
-    _name_missing([domain.extra], console)
+    _note_missing_extras([domain.extra], console)
 
 
 def _shape(task: Task) -> str:
     size = "×".join(map(str, task.shape))
-    return f"{size} numbers" if len(task.shape) == 1 else f"image of {size} bytes"
+    return f"{size} numbers" if len(task.shape) == 1 else f"{size} image of uint8"
 
 
 def _hundred(domain: Domain, task: Task) -> str | None:
@@ -95,7 +95,7 @@ def _show_domain(store: RunStore, domain: Domain, console: Console) -> None:
     console.emit({**facts, "environments": [row[0] for row in rows], "datasets": [row[1] for row in rows]})
     console.show_facts({**facts, "package": facts["package"] or "not installed"})
     console.show_rows(["environment", "dataset", "here"], rows)
-    _name_missing([domain.extra], console)
+    _note_missing_extras([domain.extra], console)
 
 
 def _show_suite(store: RunStore, suite: Suite, console: Console) -> None:
@@ -118,7 +118,7 @@ def _show_suite(store: RunStore, suite: Suite, console: Console) -> None:
     if len(here) < len(specs):
         missing = counted(len(specs) - len(here), "dataset")
         console.note(f"{missing} not here yet: seqrl download {suite.name}")
-    _name_missing([spec.extra for spec in specs if spec.extra], console)
+    _note_missing_extras([spec.extra for spec in specs if spec.extra], console)
 
 
 def _joined_suites(store: RunStore, name: str) -> Suite | None:
@@ -135,7 +135,7 @@ def _yes(here: bool) -> str:
     return "yes" if here else ""
 
 
-def _name_missing(extras: Sequence[str], console: Console) -> None:
+def _note_missing_extras(extras: Sequence[str], console: Console) -> None:
     """Print how to install each extra that is missing."""
     for extra in dict.fromkeys(extras):
         if not is_installed(extra):

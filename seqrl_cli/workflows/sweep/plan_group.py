@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from seqrl_cli.console import Console, amount, counted
@@ -96,14 +96,3 @@ def _reached(state: MemberState) -> str:
     if state.score is not None:
         return f"score {state.score:.1f}"
     return "no result" if state.mean_return is None else f"return {amount(state.mean_return)}"
-
-
-def words_of(options: Sequence[tuple[str, object]]) -> tuple[str, ...]:
-    """Options as words: a flag that is true stands alone, what is None or false is left out."""
-    words: list[str] = []
-    for name, value in options:
-        if value is True:
-            words.append(name)
-        elif value is not None and value is not False:
-            words += [name, str(value)]
-    return tuple(words)

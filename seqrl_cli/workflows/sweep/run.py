@@ -79,7 +79,7 @@ def member_task(
         log=folder.log(index, member.name).resolve() if log else None,
         needs=folder.record.resolve(),
         index=index,
-        sign=folder.sign(index, member.name).resolve(),
+        holder=folder.holder(index, member.name).resolve(),
         after=followers.last(member),
     )
 

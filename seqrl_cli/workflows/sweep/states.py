@@ -15,7 +15,7 @@ from seqrl_cli.config.presets import load_config
 from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import episode_path, read_episode
-from seqrl_cli.runs.holder import is_signed
+from seqrl_cli.runs.holder import has_holder
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -114,7 +114,7 @@ def accepted(states: Sequence[MemberState]) -> list[MemberState]:
 
 def _without_run(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> str:
     """The status of a member that has no run: a process is about to begin it, or it had one, or it waits."""
-    if is_locked(store.root / member.run) or is_signed(folder.sign(index, member.name)):
+    if is_locked(store.root / member.run) or has_holder(folder.holder(index, member.name)):
         return STARTING
     log = folder.log(index, member.name)
     started = (log.is_file() and log.stat().st_size > 0) or store.archived(member.run).exists()

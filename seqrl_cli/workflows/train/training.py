@@ -158,7 +158,7 @@ class Training:
             if started is not None and started.interrupted:
                 outcome = started
             else:
-                beat = partial(records.write_sign_of_life, folder.record, record)
+                beat = partial(records.write_heartbeat, folder.record, record)
                 with beating(beat), console.progress(f"training {folder.path.name}", "updates") as update:
                     outcome = self._loop(folder, update)
             self.world.from_leader(False)  # no loop follows

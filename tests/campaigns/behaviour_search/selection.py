@@ -105,7 +105,10 @@ def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report
 
 
 def measure(behaviour: Behaviour, workers: int, report: Report) -> Behaviour:
-    """Collect every dataset at its default size and seed, and note what it is worth; arguments as for ``choose``."""
+    """Collect every dataset at its default size and seed, and record its return, length and score.
+
+    Arguments as for ``choose``.
+    """
     datasets = {}
     for quality, transitions in _TRANSITIONS.items():
         facts = collect_behaviour(behaviour, quality, transitions, workers=workers).attributes

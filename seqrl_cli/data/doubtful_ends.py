@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.episode_ends import CLUSTER, CLUSTER_SHARE
 
-_FEW, _SHARE = 3, 0.1
 _LONG_RECORDING = 1000
 
 
@@ -58,12 +58,12 @@ def single_steps(episodes: Episodes) -> str | None:
 def _terminals_at_the_limit(episodes: Episodes, limit: int | None, environment: str) -> str | None:
     """Terminals that are step limits by all appearances, as after renaming ``dones``."""
     lengths = episodes.lengths[episodes.terminals[episodes.offsets[1:] - 1]]
-    if len(lengths) < _FEW or lengths.max() == 1:
+    if len(lengths) < CLUSTER or lengths.max() == 1:
         return None
     longest = int(lengths.max())
     count = int(np.count_nonzero(lengths == longest))
     is_limit = longest == limit or (count == len(lengths) == len(episodes))
-    if not is_limit or count < max(_FEW, _SHARE * len(lengths)):
+    if not is_limit or count < max(CLUSTER, CLUSTER_SHARE * len(lengths)):
         return None
     where = f", the limit of {environment}" if longest == limit else ""
     return (

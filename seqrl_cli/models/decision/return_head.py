@@ -1,15 +1,11 @@
-"""Predictions for which a dataset needs no labels of actions: returns-to-go and next states."""
+"""The head that predicts returns-to-go, as in the Multi-Game Decision Transformer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-
-Prediction: TypeAlias = Literal["states", "returns"]
-"""What a model can predict besides actions: what its encoders make of next observations, and returns-to-go."""
 
 RETURN_BINS = 64
 

@@ -3,7 +3,7 @@
 import pytest
 
 from seqrl_cli.config.overrides import parse_overrides
-from seqrl_cli.config.typed import short_text, split_values, value_text
+from seqrl_cli.config.value_text import short_text, split_values, value_text
 
 
 @pytest.mark.parametrize(
