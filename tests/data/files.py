@@ -118,7 +118,7 @@ FORMATS = {
         p / "a.npz", {k: np.asfortranarray(v) for k, v in flat(e).items()}
     ),
     "npz, without its ending": lambda p, e: write_npz(p / "a.npz", flat(e)).rename(p / "a.data"),
-    "npz, one entry an episode": lambda p, e: as_objects(p / "a.npz", e),
+    "npz, one entry per episode": lambda p, e: as_objects(p / "a.npz", e),
     "hdf5, without its ending": lambda p, e: write_raw(p / "a", flat(e)),
     "folder of npz": lambda p, e: folder_of(p / "a folder", e),
     "folder of hdf5": lambda p, e: folder_of(p / "a", e, ".hdf5"),

@@ -187,7 +187,7 @@ def test_images_of_bytes_stay_bytes(tmp_path):
 
 BAD_ARRAYS = {
     "images": ({"observations": np.zeros((10, 8, 8, 3), np.float32)}, r"observations has shape \(10, 8, 8, 3\)"),
-    "flat actions": ({"actions": np.zeros(10)}, r"actions has shape \(10,\)"),
+    "flat actions": ({"actions": np.zeros(10)}, "actions has one number of type float64 per row"),
     "wide rewards": ({"rewards": np.zeros((10, 2))}, r"rewards has shape \(10, 2\)"),
     "scalar rewards": ({"rewards": np.zeros(())}, r"rewards has shape \(\)"),
     "short rewards": ({"rewards": np.zeros(9)}, "rewards has 9 rows, but observations has 10"),

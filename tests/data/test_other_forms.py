@@ -197,9 +197,9 @@ def test_lengths_of_episodes_may_be_zero(tmp_path):
 def test_vectors_of_one_number_are_told_how_to_be_saved(tmp_path):
     columns = {"observations": np.zeros((6, 2)), "actions": np.linspace(0, 1, 6), "rewards": np.zeros(6)}
     columns["terminals"] = np.arange(6) == 5
-    with pytest.raises(SeqrlError, match="not one vector per row") as caught:
+    with pytest.raises(SeqrlError, match="one number of type float64 per row") as caught:
         read_dataset(write_npz(tmp_path / "a.npz", columns))
-    assert "save actions[:, None]" in caught.value.hint
+    assert "actions[:, None]" in caught.value.hint
 
 
 LONG = np.array([9, 5, 12, 7, 10])

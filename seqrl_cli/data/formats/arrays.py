@@ -43,7 +43,7 @@ def read_arrays(columns: Mapping[str, Any], options: ReadOptions) -> Episodes:
         SeqrlError: one is missing, or has the wrong shape or values.
     """
     arrays = _arrays(columns, _SOURCE)
-    columns_to_read(arrays, _SOURCE)
+    columns_to_read(arrays, _SOURCE, options.log)
     return settled(read_table(arrays, _SOURCE, options), _SOURCE, options)
 
 
@@ -66,7 +66,7 @@ def _each(items: Iterable[Any], options: ReadOptions) -> Iterator[tuple[str, Epi
     for index, item in enumerate(items):
         name = f"episode {index}"
         columns = _arrays(_columns_of(item, name), name)
-        names = columns_to_read(columns, name)
+        names = columns_to_read(columns, name, options.log)
         rewards = columns[names.first("rewards") or ""]
         if not rewards.ndim:
             raise SeqrlError(f"{name} has one reward, not an array of them", _EPISODE_HINT)

@@ -19,7 +19,7 @@ from seqrl_cli.files.mapped import Mapper, release, row_ranges
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 _REPAIR_HINT = "remove or repair those rows in the file"
 _SCALE_HINT = "divide the column by a number, or remove those rows"
-_CHOICE_HINT = "discrete actions are numbered from 0"
+_CHOICE_HINT = "discrete actions are numbered from 0; store continuous ones as floating-point numbers"
 _CODE_HINT = "number the choices from 0, or store actions that are not choices as floating-point numbers"
 _MAX_CHOICES = 2**16
 
@@ -78,7 +78,16 @@ class CheckedColumns:
     def actions(self, name: str) -> NDArray[Any]:
         """Vectors ``(n, size)``, or discrete choices ``(n,)``, possibly stored as ``(n, 1)``: whole numbers from 0."""
         column = self._numbers(name)
-        if (column.ndim != 1 and column.shape[1:] != (1,)) or column.dtype.kind not in "iu":
+        if column.ndim == 1 and column.dtype.kind not in "iu":
+            message = f"{self.source}: {name} has one number of type {column.dtype} per row"
+            raise SeqrlError(message, f"{name}[:, None] is a continuous action, {name}.astype(int) are choices from 0")
+        if column.shape[1:] != (1,) and (column.ndim != 1 or column.dtype.kind not in "iu"):
+            vectors = self.vectors(name)
+            if _is_one_hot(vectors):
+                count = vectors.shape[1]
+                self.log.warn(f"all rows of {name} are 1 in one of {count} places; if they are choices, save argmax(1)")
+            return vectors
+        if column.dtype.kind not in "iu":
             return self.vectors(name)
         choices = self._read(column, np.int64).reshape(-1)
         if (choices < 0).any():
@@ -144,6 +153,14 @@ class CheckedColumns:
             if (values[:, index].astype(np.float64) != stored[:, index]).any():
                 what = f"column {index} of {name} has large numbers that differ by less than float32 can tell"
                 self.log.warn(f"{what}; subtract its mean before")
+
+
+def _is_one_hot(vectors: NDArray[np.float32]) -> bool:
+    """Whether each vector is 1 in one place and 0 elsewhere, and several places occur."""
+    if vectors.shape[1] < 2 or not len(vectors) or not np.isin(vectors[:1000], (0, 1)).all():
+        return False
+    counts = np.count_nonzero(vectors, axis=1)
+    return bool((counts == 1).all() and np.isin(vectors, (0, 1)).all() and np.count_nonzero(vectors.any(axis=0)) > 1)
 
 
 def _as_float32(column: Column) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError, nearest
 
 LAYOUT_HINT = (
@@ -76,7 +77,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("trajectory_ids", "trajectory_id", "trajectory_index", "trajectory_idx", "trajectories", "trajectory"),
         *("traj_ids", "traj_id", "traj_index", "traj_idx", "traj", "demo_id", "demo_ids", "path_id", "path_ids"),
         *("rollout_ids", "rollout_id", "rollout", "rollout_index", "rollout_idx", "trial_ids", "trial_id", "trial"),
-        *("sequence_ids", "sequence_id", "seq_ids", "seq_id"),
+        *("sequence_ids", "sequence_id", "seq_ids", "seq_id", "ep", "eps", "demo", "demos"),
     ),
     # Counts up within an episode, and starts again in the next.
     "steps": (
@@ -89,6 +90,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("episode_lengths", "episode_length", "episode_lens", "ep_lengths", "ep_lens", "trajectory_lengths"),
         *("traj_lengths", "traj_lens", "path_lengths", "lengths", "lens", "seq_lengths", "seq_length", "seq_lens"),
         *("seq_len", "sequence_lengths", "sequence_length", "sequence_lens", "sequence_len"),
+        *("num_steps", "n_steps", "steps_per_episode", "episode_num_steps"),
         *("episode_len", "ep_len", "ep_length", "trajectory_len", "trajectory_length", "traj_len", "traj_length"),
     ),
     # One in rows that fill up an episode.
@@ -122,7 +124,7 @@ _ROLES = {name: role for role, names in NAMES.items() for name in names}
 # Parts of names that suggest that a column tells of ends, or that rows do not count.
 _HINTS = re.compile(
     r"done|term|trunc|time_?out|time_?limit|reset|episode|(^|_)ep(s|_)|traj|first|last|(^|_)ends?($|_)|start|mask|valid"
-    r"|final|absorb|discount|continu|boundar|step_?type|(^|_)pad(s|ded|ding)?($|_)"
+    r"|final|absorb|discount|continu|boundar|step_?type|limit|(^|_)pad(s|ded|ding)?($|_)"
 )
 # More such parts, for files without a column that is known to tell of ends: other columns have these names, too.
 _WEAK_HINTS = re.compile(r"(^|_)eo[eft]($|_)|rollout|trial|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)")
@@ -183,6 +185,14 @@ class ColumnNames:
         chosen = [self.by_role[role][0] for role in (*REQUIRED, "next_observations") if role in self.by_role]
         return (*chosen, *self.goals, *(name for role in FLAG_ROLES for name in self.by_role.get(role, ())))
 
+    def note_left_out(self, listed: Iterable[str], log: ReadingLog) -> None:
+        """Tell a log which of the names in a file nothing is read from."""
+        known = {*self.needed, *self.possible}
+        left_out = [name for name in listed if name not in known]
+        log.leave_out(left_out)
+        if left_out and plain_name(self.first("observations") or "") in _IMAGES:
+            log.remark(f"only images are observed; left out {', '.join(left_out[:5])}")
+
     @property
     def possible(self) -> tuple[str, ...]:
         """The columns that may tell of ends or of unused rows; a file may have something else under these names."""
@@ -190,8 +200,13 @@ class ColumnNames:
         return (*(name for role in roles for name in self.by_role.get(role, ())), *self.doubtful)
 
 
-def columns_to_read(found: Iterable[str], source: str) -> ColumnNames:
+def columns_to_read(found: Iterable[str], source: str, log: ReadingLog | None = None) -> ColumnNames:
     """Choose the columns to read from the names in a file; the error suggests similar names.
+
+    Args:
+        found: names of all columns.
+        source: name of the file in errors.
+        log: told which columns nothing is read from.
 
     Raises:
         SeqrlError: nothing can be observations, actions or rewards, or nothing tells where episodes end.
@@ -206,6 +221,8 @@ def columns_to_read(found: Iterable[str], source: str) -> ColumnNames:
         if missing or not tells_ends or nearest("terminals", others):
             missing.append("terminals")
     if not missing:
+        if log is not None:
+            names.note_left_out(listed, log)
         return names
     similar = {role: nearest(role, others) for role in missing}
     renamed = [f"{other!r} to {role!r}" for role, other in similar.items() if other]

@@ -85,8 +85,9 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
         raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
     actions = table.actions(_chosen(names, "actions", options.log))
     rewards = table.scalars(_chosen(names, "rewards", options.log))
+    seen = observations
     if len(actions) == len(rewards) == len(observations) - 1:
-        observations = observations[:-1]  # the one after the last action
+        observations, seen = observations[:-1], observations[1:]  # there is one after the last action
     rows = len(observations)
     for role, column in (("actions", actions), ("rewards", rewards)):
         if len(column) != rows:
@@ -95,7 +96,7 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
     data = (observations, actions, rewards)
     is_episode = options.default_steps is None
     kept = used_rows(columns, names, data, options.log)
-    if kept == rows and is_episode and (kept := rows_before_padding(columns, names, data)) < rows:
+    if kept == rows and is_episode and (kept := rows_before_padding(columns, names, (seen, actions, rewards))) < rows:
         options.log.remark(PADDING)
     if kept < rows:
         return read_columns(_first_rows(columns, kept, rows), source, options)

@@ -20,6 +20,7 @@ from seqrl_cli.data.formats.checked_columns import FILE_HINT, Column
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.hdf5_parts import refuse_packed
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.formats.stacked import read_table
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes, write_hdf5
@@ -54,7 +55,7 @@ def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
         SeqrlError: as :func:`read_d4rl`.
     """
     with open_hdf5(path, FILE_HINT) as file:
-        columns = _columns(file, str(path))
+        columns = _columns(file, str(path), options.log)
         check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
         for name, column in columns.items():
             if isinstance(column, h5py.Dataset):
@@ -108,13 +109,13 @@ def _successes(file: h5py.File, rows: int) -> NDArray[np.bool_] | None:
     return np.asarray(stored[:], np.bool_)
 
 
-def _columns(file: h5py.File, source: str) -> dict[str, Column]:
+def _columns(file: h5py.File, source: str, log: ReadingLog | None = None) -> dict[str, Column]:
     """The arrays to read, by their names in the file.
 
     Raises:
         SeqrlError: one is missing, or is a group.
     """
-    names = columns_to_read(file, source)
+    names = columns_to_read(file, source, log)
     groups = [name for name in names.needed if not isinstance(file[name], h5py.Dataset)]
     if groups:
         raise SeqrlError(f"{source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)

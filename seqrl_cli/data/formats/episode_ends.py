@@ -189,8 +189,11 @@ def settle_dones(
     elif only_terminals:
         found = None
     if found == 0:
-        _ask(name, log, int(episodes.lengths[ended].max()), strict, source)
+        longest = int(episodes.lengths[ended].max())
+        _ask(f"{name} may mark time limits, too: its longest episodes have {longest:,} steps", log, strict, source)
         found = None
+    elif found is None and meaning is None and log.has_shaped_rewards and not only_terminals:
+        _ask(f"{name} may mark only that a demonstration stopped, and its rewards do not tell", log, strict, source)
     log.take(name, "terminals" if found is None else f"ends, timeouts after {found:,} steps, else terminals")
     return episodes if found is None else _time_limits(episodes, found)
 
@@ -213,8 +216,7 @@ def _steps_of_limit(lengths: NDArray[np.int64], limit: int | None) -> int | None
     return 0 if count >= max(CLUSTER, CLUSTER_SHARE * len(lengths)) else None
 
 
-def _ask(name: str, log: ReadingLog, longest: int, strict: bool, source: str) -> None:
-    message = f"{name} may mark time limits, too: its longest episodes have {longest:,} steps"
+def _ask(message: str, log: ReadingLog, strict: bool, source: str) -> None:
     if strict:
         raise SeqrlError(f"{source}: {message}", _DONES_HINT)
     log.warn(f"{message}; {_DONES_HINT}")

@@ -102,7 +102,7 @@ def read_hdf5_attributes(path: Path) -> dict[str, Scalar]:
 
 
 def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
-    names = columns_to_read(part.nodes, part.source)
+    names = columns_to_read(part.nodes, part.source, options.log)
     columns: dict[str, Any] = {name: part.nodes[name] for name in names.needed}
     for name in names.possible:
         node = part.nodes[name]
@@ -154,6 +154,7 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
 def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Column], list[str]]:
     """The columns of a group that is one episode, and the names of its observations' parts."""
     actions, rewards = part.array(ACTIONS), part.array(REWARDS)
+    ColumnNames.of(part.nodes).note_left_out((name for name in part.nodes if "." not in name), options.log)
     observations, names = _observations(part, options)
     steps = len(actions)
     if len(observations) not in (steps, steps + 1):
@@ -163,6 +164,9 @@ def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Col
     data: dict[str, Column] = {"observations": observations[:steps], "actions": actions, "rewards": rewards, **goals}
     if part.kind in SUCCESS_KINDS:
         is_last = np.arange(steps) == steps - 1
+        if _has_dones_and_shaped_rewards(part, rewards):
+            options.log.has_shaped_rewards = True
+            return {**data, "dones": is_last & _last(part.find(DONES))}, names
         is_terminal = _ends_in_terminal(part, rewards, options)
         return {**data, "terminals": is_last & is_terminal, "timeouts": is_last & (not is_terminal)}, names
     marks, kept = _marks(part, steps), steps
@@ -225,6 +229,12 @@ def _ending(part: Part, marks: dict[str, Column], kept: int) -> dict[str, Column
     if not tells and (success := part.find(SUCCESS)) is not None:
         found["terminals"] = is_last & _last(success)
     return found
+
+
+def _has_dones_and_shaped_rewards(part: Part, rewards: NDArray[Any]) -> bool:
+    """Whether nothing but ``dones`` tells of the end, and rewards of several sizes do not tell success either."""
+    has_only_dones = part.find(TERMINALS) is None and part.find(DONES) is not None
+    return has_only_dones and len(np.unique(rewards[rewards != 0])) > 1
 
 
 def _ends_in_terminal(part: Part, rewards: NDArray[Any], options: ReadOptions) -> bool:

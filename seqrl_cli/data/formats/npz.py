@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.checked_columns import FILE_HINT
-from seqrl_cli.data.formats.column_names import ColumnNames, columns_to_read
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, ColumnNames, columns_to_read, role_of
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
 from seqrl_cli.data.formats.plain_columns import plain_objects, refuse_inert
@@ -55,7 +55,7 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
                 if len(members) < len(archive.infolist()):
                     _refuse_twins([info.filename.removesuffix(".npy") for info in archive.infolist()], path)
-                names = columns_to_read(members, str(path))
+                names = columns_to_read(members, str(path), options.log)
                 indices = ("indices",) if is_of_imitation(members) else ()
                 wanted = {name: members[name] for name in (*names.needed, *names.possible, *indices)}
                 check_size(sum(info.file_size for info in wanted.values()), size, str(path))
@@ -63,6 +63,8 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
                     name: _member(archive, members[name], f"{path}, {name}") for name in (*names.needed, *indices)
                 }
                 episodes = next((len(column) for column in columns.values() if isinstance(column, list)), None)
+                if episodes is not None:
+                    columns = {name: _entries(name, column, episodes) for name, column in columns.items()}
                 columns |= _possible(archive, members, names, path, episodes, options.log)
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
@@ -77,6 +79,12 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
             f"{path}: {objects[0]} has one entry per episode, {plain} one row per step", "save both in the same form"
         )
     return to_episodes(_by_episode(columns, path), str(path), size, options)
+
+
+def _entries(name: str, column: Any, episodes: int) -> Any:
+    """Flags of whole episodes as entries, one per episode; any other column as it is."""
+    is_flag = role_of(name) in FLAG_ROLES and not isinstance(column, list)
+    return column.tolist() if is_flag and column.shape == (episodes,) else column
 
 
 def _refuse_twins(names: list[str], path: Path) -> None:

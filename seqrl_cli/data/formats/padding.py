@@ -1,7 +1,8 @@
 """Rows of padding at the end of an episode: all alike, after its last step.
 
-Its length tells where they begin, or a mark of its end that stays set, or a mask of 0 and 1 that stays 0. A column that
-marks padding by its name is believed, whatever the rows contain.
+Its length tells where they begin, or a mark of its end that stays set, or a mask of 0 and 1 that stays 0; or its last
+observation is repeated after a mark of its end. A column that marks padding by its name is believed, whatever the rows
+contain.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def rows_before_padding(
     Args:
         columns: columns of the episode, some of which may tell.
         names: names of the columns, by what they tell.
-        data: observations, actions and rewards of the episode, of equally many rows.
+        data: observations, actions and rewards of the episode, of equally many rows. An episode with an observation
+            after its last action gives those that follow an action.
     """
     rows = len(data[0])
     for role in ("lengths", "padding", *FLAG_ROLES, "continues"):
@@ -44,6 +46,8 @@ def rows_before_padding(
                 kept = _before_zeros(values, data)
             else:
                 kept = min(_trail(values != 0) + 1, rows)
+                if kept == rows and values.any() and _are_copies(data, int((values != 0).argmax())):
+                    return int((values != 0).argmax()) + 1
             if kept < rows and all((part[kept + 1 :] == part[kept]).all() for part in data):
                 return kept
     return rows
@@ -59,6 +63,15 @@ def _trail(marked: NDArray[np.bool_]) -> int:
     """The row from which marks stay to the end; as many as there are rows if they do not, or if all are marked."""
     first = int(marked.argmax()) if marked.any() else len(marked)
     return first if first and marked[first:].all() else len(marked)
+
+
+def _are_copies(data: Sequence[NDArray[Any]], last: int) -> bool:
+    """Whether all rows after a last one repeat its observation, and have one action and one reward."""
+    observations, *others = data
+    is_repeated = (observations[last + 1 :] == observations[last]).all()
+    return last + 1 < len(observations) and bool(
+        is_repeated and all((part[last + 1 :] == part[last + 1]).all() for part in others)
+    )
 
 
 def _before_zeros(mask: NDArray[Any], data: Sequence[NDArray[Any]]) -> int:

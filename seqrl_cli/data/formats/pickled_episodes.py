@@ -91,7 +91,7 @@ def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Epi
     Raises:
         SeqrlError: the value has another form.
     """
-    unpack = Unpacker(source, size)
+    unpack = Unpacker(source, size, options.log)
     try:
         columns = mapping(value)
         items = sequence(value) if columns is None else _episodes_in(columns)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, columns_to_read
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import check_size
 from seqrl_cli.files.safe_pickle.machine import RefusedFileError
@@ -41,16 +42,18 @@ class Unpacker:
     Args:
         source: name of the file in errors.
         size: bytes of the file.
+        log: told which columns are not read.
     """
 
-    def __init__(self, source: str, size: int) -> None:
+    def __init__(self, source: str, size: int, log: ReadingLog | None = None) -> None:
         self.source = source
+        self.log = log
         self.size = size
         self.claimed = 0
 
     def columns(self, item: dict[str, Any], name: str) -> dict[str, NDArray[Any]]:
         """The known columns of one dictionary; ``name`` is its name in errors."""
-        names = columns_to_read(item, name)
+        names = columns_to_read(item, name, self.log)
         found = {}
         for key in (*names.needed, *names.possible):
             is_needed = key in names.needed

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+_SHOWN, _LONGEST = 20, 60
 
 
 @dataclass
@@ -11,6 +14,7 @@ class ReadingLog:
 
     Attributes:
         columns: meanings of the file's columns, by their names, where these are not D4RL's.
+        left_out: names of columns that nothing was read from.
         remarks: remarks on how ends were found, where it is not obvious; sentences without a full stop.
         warnings: remarks on what may be wrong, likewise.
         cut_after: steps after which an episode without a mark is cut; None if columns mark all ends.
@@ -19,10 +23,13 @@ class ReadingLog:
         only_terminals: whether some episodes end without a mark there, so that it marks terminals only.
         unmarked_parts: parts of the dataset, each an episode, whose last row has no mark there.
         marks_first_rows: whether a column says which row is the first of its episode.
+        has_is_last: whether ``is_last`` tells of ends, as in RLDS.
+        has_shaped_rewards: whether rewards of several sizes, in demonstrations with ``dones``, do not tell success.
         minimal_actions: whether actions are numbered among those that have an effect in their game of Atari.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     cut_after: int | None = None
@@ -31,12 +38,18 @@ class ReadingLog:
     only_terminals: bool = False
     unmarked_parts: int = 0
     marks_first_rows: bool = False
+    has_is_last: bool = False
+    has_shaped_rewards: bool = False
     minimal_actions: bool = False
 
     def take(self, name: str, meaning: str) -> None:
         """Record what a column was taken for; the name of that meaning is no news."""
         if name != meaning:
             self.columns[name] = meaning
+
+    def leave_out(self, names: Iterable[str]) -> None:
+        """Record columns that nothing is read from."""
+        self.left_out += [name for name in names if name not in self.left_out]
 
     def remark(self, text: str) -> None:
         """Record a decision."""
@@ -58,5 +71,8 @@ class ReadingLog:
     @property
     def facts(self) -> dict[str, str | int]:
         """The decisions as attributes of a dataset's file."""
-        note = {"read_as": self.note} if self.note else {}
+        note: dict[str, str | int] = {"read_as": self.note} if self.note else {}
+        if self.left_out:
+            more = " …" if len(self.left_out) > _SHOWN else ""
+            note["not_read"] = ", ".join(name[:_LONGEST] for name in self.left_out[:_SHOWN]) + more
         return {**note, **({"cut_after": self.cut_after} if self.cut_after else {})}

@@ -5,7 +5,7 @@ row are zeros. In :class:`~seqrl_cli.data.episodes.Episodes` an action is taken 
 rewards and flags move up by one row, and the observation after the last action, which has no row there, is dropped.
 
 RLDS uses the same names of columns with the other layout: the last row of an episode has an observation and its flags,
-but no action and no reward, which are zeros there.
+but no action and no reward, which are zeros there. Its name for that row, ``is_last``, is enough to look for that.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def settle_reset_rows(
     Raises:
         SeqrlError: the data do not tell, and the user did not say; or nothing remains.
     """
-    if has_reset_rows is None and _has_idle_last_rows(episodes, log.marks_first_rows):
+    if has_reset_rows is None and _has_idle_last_rows(episodes, log.marks_first_rows or log.has_is_last):
         log.remark("the last row of every episode has no action, so it is dropped")
         return _moved(episodes, actions_move=False)
     if has_reset_rows is None:
@@ -70,9 +70,9 @@ def _has_reset_rows(episodes: Episodes, marks_first_rows: bool) -> bool | None:
     return True if np.mean(episodes.rewards[others] != 0) > _USUAL else None
 
 
-def _has_idle_last_rows(episodes: Episodes, marks_first_rows: bool) -> bool:
-    """Whether last rows have neither an action nor a reward, as in RLDS; only where first rows are marked, as there."""
-    return marks_first_rows and _are_idle(episodes, np.append(~_not_first(episodes)[1:], True))
+def _has_idle_last_rows(episodes: Episodes, is_marked: bool) -> bool:
+    """Whether last rows have neither an action nor a reward, as in RLDS; only where rows are marked as there."""
+    return is_marked and _are_idle(episodes, np.append(~_not_first(episodes)[1:], True))
 
 
 def _are_idle(episodes: Episodes, rows: NDArray[np.bool_]) -> bool:

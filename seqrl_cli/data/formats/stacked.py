@@ -162,7 +162,9 @@ def _rows(
         options.log.warn(f"{stated} is not read, because its values are not lengths of {shape[0]:,} episodes")
     flags = [columns[name] for role in FLAG_ROLES for name in names.by_role.get(role, ())]
     ended = _any([flag for flag in flags if flag.shape[:2] == shape], shape)
-    used = _any([columns[names.first(role) or ""] for role in REQUIRED], shape) | ended
+    observations, actions, rewards = (columns[names.first(role) or ""] for role in REQUIRED)
+    after = observations[:, observations.shape[1] - shape[1] :]  # the one after an action, where there is one
+    used = _any([after, actions, rewards], shape) | ended
     last = np.where(used, np.arange(1, shape[1] + 1), 0).max(axis=1)
     is_marked = (last > 0) & ended[np.arange(shape[0]), last - 1]
     masks = (*names.by_role.get("continues", ()), *names.by_role.get("padding", ()))
