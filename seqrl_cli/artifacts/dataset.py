@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqrl_cli.artifacts.dataset_settings import check_made_with, made_with, refuse_other_environment
+from seqrl_cli.artifacts.dataset_settings import check_made_with, check_same_file, made_with, refuse_other_environment
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.old_reading import is_old, read_anew
 from seqrl_cli.artifacts.other_environment import in_environment
@@ -211,11 +211,13 @@ class DatasetRef:
         They are read from the user's file if they are not in the run directory; then it says how it was read.
 
         Raises:
-            SeqrlError: there is no file, or it is damaged.
+            SeqrlError: there is no file, it is damaged, or it is another than that of the dataset of its name.
         """
         path = self.readable_path
         if path is None:
             raise SeqrlError(f"{self.id} is not in {self.store.root} yet", f"seqrl download {self.id}")
+        if self.exists:
+            check_same_file(self.spec, self.folder.dataset, self.stated)
         if self.exists:
             options = ReadOptions(self.spec.observation_size, finite=False, reset_rows=False)
             return read_dataset(path, options), dict(self.stated)

@@ -50,6 +50,22 @@ def made_with(spec: DatasetSpec, stated: Mapping[str, Scalar]) -> dict[str, Scal
     return {key: stated[key] for key in keys if key in stated}
 
 
+def check_same_file(spec: DatasetSpec, path: Path, stated: Mapping[str, object]) -> None:
+    """Stop when a dataset was made from another file than the one that the user names, or the file has changed.
+
+    Args:
+        spec: the dataset, with the path that the user gave, if any.
+        path: path of the dataset's file in the run directory.
+        stated: the attributes of that file.
+
+    Raises:
+        SeqrlError: it was.
+    """
+    if spec.path is not None and stated.get("sha256") != content_sha256(spec.path):
+        hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
+        raise SeqrlError(f"{path} was made from another {spec.path.name}", hint)
+
+
 def check_made_with(spec: DatasetSpec, path: Path, stated: Mapping[str, object], data: DataConfig) -> None:
     """Stop when an existing dataset was made from another file, or with another meaning, size or seed.
 
@@ -63,9 +79,7 @@ def check_made_with(spec: DatasetSpec, path: Path, stated: Mapping[str, object],
         UsageError: as :func:`check_meaning_of_columns`.
         SeqrlError: it was made with other settings.
     """
-    if spec.path is not None and stated.get("sha256") != content_sha256(spec.path):
-        hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
-        raise SeqrlError(f"{path} was made from another {spec.path.name}", hint)
+    check_same_file(spec, path, stated)
     check_meaning_of_columns(spec, data, stated)
     if spec.source != "sim":
         return

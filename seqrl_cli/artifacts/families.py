@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
-from seqrl_cli.artifacts.fine_tuning import adapt, base_folder, check_base, put_learned
+from seqrl_cli.artifacts.fine_tuning import adapt, base_folder, check_base, put_learned, refuse_circle
 from seqrl_cli.artifacts.multi_task_family import MultiTaskFamily
 from seqrl_cli.artifacts.policy_family import PolicyFamily
 from seqrl_cli.artifacts.sizes import Sizes
@@ -195,6 +195,7 @@ def load_base(run: RunFolder, record: RunRecord, device: torch.device) -> Traine
         SeqrlError: its run or its checkpoint is gone, or is another one.
     """
     assert record.base is not None
+    refuse_circle(run, record)
     trained = load_merged(base_folder(run, record), device, record.base.step)
     check_base(trained.model, record.base, run)
     return trained

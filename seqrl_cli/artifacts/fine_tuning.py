@@ -5,7 +5,8 @@ The checkpoints of a fine-tuned run contain what learned; ``run.json`` names the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 
 from seqrl_cli.artifacts.adapter_file import base_hash
 from seqrl_cli.config.finetune import FinetuneConfig
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.adapters import AdapterSet, HoulsbySpec, IA3Spec, LoRASpec, PrefixSpec, PromptSpec, Spec, attach
 from seqrl_cli.models.adapters.partial import train_only
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import BaseRecord, RunRecord
+from seqrl_cli.runs.record import BaseRecord, RunRecord, read_record
 from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.optimizer import trainable_parameters
 
@@ -87,6 +88,47 @@ def put_learned(model: nn.Module, weights: Mapping[str, Tensor], source: object)
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(weights[name])
+
+
+def refuse_name_of_base(new: RunFolder, trained: RunFolder, record: RunRecord) -> None:
+    """Stop before a new run replaces the run that it is made from, or a run that this was made from.
+
+    Args:
+        new: the new run.
+        trained: the run that it is made from.
+        record: the record of that run.
+
+    Raises:
+        UsageError: it would.
+    """
+    for run in (trained, *_bases(trained, record)):
+        if new.path.resolve() == run.path.resolve():
+            what = "the trained run itself" if run is trained else "a run that the trained run was made from"
+            raise UsageError(f"{new.path.name!r} is the name of {what}", "give the new run another --name")
+
+
+def refuse_circle(run: RunFolder, record: RunRecord) -> None:
+    """Stop at a run that was made from itself, as its files say.
+
+    Raises:
+        SeqrlError: it was.
+    """
+    for base in _bases(run, record):
+        if base.path.resolve() == run.path.resolve():
+            raise SeqrlError(f"{run.path} says that it was fine-tuned from itself", "restore it, or delete it")
+
+
+def _bases(run: RunFolder, record: RunRecord) -> Iterator[RunFolder]:
+    """The runs that a run was fine-tuned from, one after the other, as far as they are there."""
+    seen: set[Path] = set()
+    with suppress(SeqrlError):  # one that is gone or damaged is told by whoever reads it
+        while record.base is not None:
+            run = base_folder(run, record)
+            if run.path.resolve() in seen:
+                return
+            seen.add(run.path.resolve())
+            yield run
+            record = read_record(run.record)
 
 
 def base_folder(run: RunFolder, record: RunRecord) -> RunFolder:

@@ -9,11 +9,24 @@ from seqrl_cli.config.nested import differences, get_dotted
 from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.value_text import value_text
-from seqrl_cli.errors import RunConflictError
+from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.training.checkpoint_folders import saved_steps
 
 OTHER_NAME_HINT = "give this one another --name, or replace the other with --force"
 _SHOWN = 3
+
+
+def refuse_lost_files(run: RunFolder) -> None:
+    """Stop if a run has checkpoints, but not the files that say how they were trained.
+
+    Raises:
+        SeqrlError: the record or the configuration is gone.
+    """
+    gone = [path.name for path in (run.record, run.config) if not path.exists()]
+    if gone and saved_steps(run.checkpoints):
+        message = f"{run.path} has checkpoints, but no {' and no '.join(gone)}, which would say how they were trained"
+        raise SeqrlError(message, "bring that back, or start over with --force")
 
 
 def changed_keys(existing: Config, requested: Config, *, without: Collection[str] = ()) -> list[str]:

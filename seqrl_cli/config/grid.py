@@ -11,7 +11,7 @@ from typing import Any
 
 from seqrl_cli.config.architectures import DEFAULT
 from seqrl_cli.config.limits import MAX_SEED
-from seqrl_cli.config.overrides import parse_overrides
+from seqrl_cli.config.overrides import check_key, parse_overrides
 from seqrl_cli.config.value_text import name_of_flag, split_values
 from seqrl_cli.errors import UsageError
 from seqrl_cli.files.yaml_text import parse_yaml
@@ -139,7 +139,7 @@ def parse_axes(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, tuple
     texts: dict[str, tuple[str, ...]] = {}
     for argument in arguments:
         key, _, text = argument.partition("=")
-        parse_overrides([f"{key}="], known)
+        check_key(key, known)
         if key in texts:
             raise UsageError(f"{key} is given twice", f"give all of its values at once: {key}=A,B")
         texts[key] = split_values(text)

@@ -56,8 +56,9 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str], listing: str 
             raise UsageError(
                 f"{SHORT.repr(argument)} is not of the form key=value", "for example train.learning_rate=3e-4"
             )
-        if key not in known:
-            raise UsageError(f"unknown key {SHORT.repr(key)}", _meant(key, known) + listing)
+        check_key(key, known, listing)
+        if not text.strip():
+            raise UsageError(f"{key} has no value", f"{key}=null sets none, {key}=\"''\" an empty text")
         try:
             overrides[key] = parse_yaml(text)
         except ValueError as error:
@@ -67,15 +68,30 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str], listing: str 
     return overrides
 
 
+def check_key(key: str, known: list[str], listing: str = _LISTING) -> None:
+    """Stop at a key that does not exist.
+
+    Args:
+        key: the key as it was typed.
+        known: the keys that exist.
+        listing: a sentence that says where they are listed.
+
+    Raises:
+        UsageError: there is no such key; the nearest is named.
+    """
+    if key not in known:
+        raise UsageError(f"unknown key {SHORT.repr(key)}", _meant(key, known) + listing)
+
+
 def _meant(key: str, known: list[str]) -> str:
     """A sentence about what an unknown key may be meant to be, with a space after it; empty if there is none."""
     if inside := [one for one in known if one.startswith(f"{key}.")]:
         return f"it is a section; name one of its keys, for example {inside[0]}. "
-    close = _nearest_key(key, known)
+    close = nearest_key(key, known)
     return f"did you mean {close!r}? " if close else ""
 
 
-def _nearest_key(key: str, known: list[str]) -> str | None:
+def nearest_key(key: str, known: list[str]) -> str | None:
     """The key whose last part is spelt most like that of ``key``; of several, the one that is most like it as a whole.
 
     People know what a key is called better than which section it is in.

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
 from seqrl_cli.config.faults import hint_of, sentence
 from seqrl_cli.config.nested import merge
-from seqrl_cli.config.overrides import overridden
+from seqrl_cli.config.overrides import dotted_keys, overridden
 from seqrl_cli.config.owners import describe_foreign_key, without_foreign_keys
 from seqrl_cli.config.resources import presets_folder, read_package_mapping
 from seqrl_cli.config.schema import Config
@@ -162,7 +162,8 @@ def load_config(path: Path) -> Config:
         return Config.model_validate(read_yaml_mapping(path))
     except ValidationError as error:
         hint = "correct the value; `seqrl presets show` prints every key"
-        raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", hint) from error
+        fault = sentence(error, dotted_keys(Config))
+        raise SeqrlError(f"{path} does not fit this version of seqrl: {fault}", hint) from error
 
 
 def dump_config(config: Config) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seqrl_cli.config.grid import Texts, parse_axes
-from seqrl_cli.config.overrides import parse_overrides
+from seqrl_cli.config.overrides import check_key
 from seqrl_cli.errors import UsageError
 
 _RANGE = re.compile(r"(log:)?\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*\.\.\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
@@ -52,7 +52,7 @@ def parse_space(arguments: Iterable[str], keys: Iterable[str]) -> tuple[list[Dim
     for argument in arguments:
         key, _, text = argument.partition("=")
         if found := _RANGE.fullmatch(text.strip()):
-            parse_overrides([f"{key}="], known)
+            check_key(key, known)
             dimensions.append(_numbers(key, found))
         elif text.startswith("log:") or (".." in text and not set(text) & set(",/\\[{")):
             raise UsageError(f"{argument!r} is no range", _HINT)

@@ -79,7 +79,9 @@ def read_sweep_file(path: Path, train_keys: Iterable[str], plan_keys: Iterable[s
     try:
         content = SweepFile.model_validate(read_yaml_mapping(path))
     except ValidationError as error:
-        raise SeqrlError(f"{path} is not a sweep: {sentence(error)}", "docs/sweeps.md shows one") from error
+        raise SeqrlError(
+            f"{path} is not a sweep: {sentence(error, SweepFile.model_fields)}", "docs/sweeps.md shows one"
+        ) from error
     seeds = parse_seeds(content.seeds)
     train = _texts(content.train, train_keys)
     plan = None if content.plan is None else _texts(content.plan, plan_keys)

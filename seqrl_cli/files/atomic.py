@@ -165,6 +165,11 @@ def _locked_temporary(path: Path) -> tuple[int, Path]:
         os.close(descriptor)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one under which a file is written before it is complete."""
+    return re.fullmatch(_TEMPORARY, name) is not None
+
+
 def remove_stale_temporaries(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder and in those below it that have no lock.
 

@@ -142,7 +142,8 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     if content is None:
         raise SeqrlError(f"{path} is empty", "write keys with values into it, or restore it")
     if not isinstance(content, dict):
-        message = f"{path} contains a {type(content).__name__}, not keys with values"
+        kind = "a list" if isinstance(content, list) else "a single value"
+        message = f"{path} contains {kind}, not keys with values"
         raise SeqrlError(message, "correct the file, or restore it")
     return content
 

@@ -22,7 +22,7 @@ from seqrl_cli import __version__
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, write_json_atomic
+from seqrl_cli.files.atomic import is_temporary, make_folder, write_bytes_atomic, write_json_atomic
 from seqrl_cli.files.json_fields import JsonFieldError, read_object
 from seqrl_cli.files.regular import read_bytes
 from seqrl_cli.runs.layout import check_name, stays_below
@@ -30,6 +30,7 @@ from seqrl_cli.runs.record import TaskRecord, refuse_newer_schema
 
 SCHEMA_VERSION = 1
 CONFIG_FILE, WEIGHTS_FILE, BINS_FILE, CARD_FILE = "config.json", "model.safetensors", "bins.safetensors", "README.md"
+RUN_CONFIG_FILE = "config.yaml"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, BINS_FILE)
 """All that an import reads."""
 
@@ -128,6 +129,15 @@ def is_hub_folder(folder: Path) -> bool:
         return read_object(folder / CONFIG_FILE).get("format") == _FORMAT
     except JsonFieldError:
         return False
+
+
+def is_unfinished_hub_folder(folder: Path) -> bool:
+    """Whether a folder is empty, or has nothing but what an export that was cut leaves."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir() if not is_temporary(path.name)}
+    own = {CARD_FILE, RUN_CONFIG_FILE, WEIGHTS_FILE, BINS_FILE, ".cache"}
+    return names <= own and (not names or RUN_CONFIG_FILE in names)
 
 
 def tokens_facts(tokens: TokenizedDataset) -> HubTokens:

@@ -342,3 +342,15 @@ def test_other_commands_are_not_disturbed(runs):
         assert_refused(refused, 1, "lora-s42 learned tasks one after the other", f"seqrl table {FOLDER}")
     succeed(runs, "plan", "--episodes", "1", "plan.max_steps=5")  # the latest run is still the trained one
     succeed(runs, "table")
+
+
+def test_a_run_that_was_killed_after_its_last_stage_is_finished(runs):
+    succeed(runs, "continual", BASE, SUITE, "--method", "single", *TINY)
+    run = folder(runs, "single-s42")
+    record = json.loads((run / "continual.json").read_text())
+    (run / "continual.json").write_text(json.dumps({**record, "status": "running"}))
+    (run / "stages").joinpath(sorted(os.listdir(run / "stages"))[-1], "checkpoints").mkdir()
+    before = contents(run)
+    assert learn(runs, "single").exit_code == 0
+    assert json.loads((run / "continual.json").read_text())["status"] == "finished"
+    assert contents(run) == before and not list(run.rglob("checkpoints"))

@@ -45,6 +45,14 @@ def listed(root, *words):
     return [run["run"] for run in json.loads(succeed(root, "runs", "list", *words, "--json").stdout)["runs"]]
 
 
+def test_a_deletion_that_was_killed_is_finished(root):
+    left = root / "sim/walker2d-medium/.gpt-s42.old"
+    (root / "sim/walker2d-medium/gpt-s42").rename(left)
+    assert_refused(invoke(root, "runs", "delete", "gpt-s42", "--yes"), 1, "no run 'gpt-s42'", "seqrl")
+    succeed(root, "runs", "delete", "sim/walker2d-medium/gpt-s42", "--yes")
+    assert not left.exists()
+
+
 def test_deleting_asks_and_spares_parents(root):
     refused = invoke(root, "runs", "delete", "odt-s1-online")
     assert_refused(refused, 2, "without a question", "--yes")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seqrl_cli.config.overrides import overridden
+from seqrl_cli.config.overrides import overridden, parse_overrides
+from seqrl_cli.errors import UsageError
 
 VALUES = {"seed": 1, "plan": {"target_return": 3000.0, "target_multiple": 1.0}}
 
@@ -29,3 +30,10 @@ def test_a_mapping_takes_the_place_of_another():
     for weights in ({"metaworld": 3}, {}):
         assert overridden(values, {"tasks.weights": weights}) == {"tasks": {"weights": weights, "mixing": "sized"}}
     assert values["tasks"]["weights"] == {"dmc": 2}
+
+
+@pytest.mark.parametrize("text", ["train.updates=", "train.updates= "])
+def test_a_key_without_a_value_is_refused(text):
+    with pytest.raises(UsageError, match="train.updates has no value") as error:
+        parse_overrides([text], ["train.updates"])
+    assert "train.updates=null" in error.value.hint

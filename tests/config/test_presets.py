@@ -200,3 +200,20 @@ def test_an_entry_has_values_of_its_own_at_laptop_size():
     paper, laptop = (resolve_config("sim/walker2d-medium-replay", size=size) for size in ("paper", "laptop"))
     assert (paper.plan.k_act, paper.plan.cdf_act) == (40, None)
     assert (laptop.plan.k_act, laptop.plan.cdf_act, laptop.plan.horizon) == (None, 0.6, 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("train: {updats: 3}", "there is no key 'train.updats'; did you mean 'train.updates'?"),
+        ("datset: sim/hopper-medium", "there is no key 'datset'; did you mean 'dataset'?"),
+        ("[1, 2]", "contains a list, not keys with values"),
+        ("7", "contains a single value, not keys with values"),
+    ],
+)
+def test_what_is_wrong_with_a_configuration_is_named(tmp_path, content, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    with pytest.raises(SeqrlError) as error:
+        load_config(path)
+    assert message in error.value.message

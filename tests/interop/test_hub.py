@@ -57,6 +57,28 @@ def imported(store: RunStore, folder: Path, **options):
     return import_hub.run(HubImportRequest(store, str(folder), **options), Heard())
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("files", [0, 1, 3])
+def test_an_export_that_was_cut_is_completed(store, other, tmp_path, files, force):
+    whole = exported(store, "gpt-s42", tmp_path / "whole")
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    for name in ("config.yaml", "README.md", "model.safetensors")[:files]:
+        shutil.copy(whole / name, cut / name)
+    (cut / ".model-abcdefgh.tmp.safetensors").write_bytes(b"half")
+    export_hub.run(HubExportRequest(store, "gpt-s42", cut, force=force), Heard())
+    assert (cut / "config.json").read_bytes() == (whole / "config.json").read_bytes()
+    assert not list(cut.glob(".*"))
+    imported(other, cut)
+
+
+def test_a_folder_of_another_model_is_not_written_into(store, tmp_path):
+    for name in ("model.safetensors", "README.md"):
+        (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(SeqrlError, match="contains something else"):
+        exported(store, "gpt-s42", tmp_path)
+
+
 def test_a_run_fine_tuned_online_keeps_its_parent(store, other, tmp_path):
     folder = store.find("dt-s42")
     write_record(folder.record, read_record(folder.record).model_copy(update={"parent": "pretrained"}))

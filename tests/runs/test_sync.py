@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,7 +18,7 @@ from seqrl_cli.console import Console, public_words, shown_url, typed_command
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint
-from seqrl_cli.workflows.exchange import push
+from seqrl_cli.workflows.exchange import pull, push
 from tests.runs.syncing import RUN, contents, pulled, pushed, train, would_pull
 
 fsspec = pytest.importorskip("fsspec")
@@ -184,6 +185,32 @@ def test_a_dry_run_lists_what_is_pulled(store, url, tmp_path, here, options):
     listed = would_pull(root, url, **options)
     assert listed == pulled(root, url, **options).pulled
     assert ("d" in listed) == (here == "nothing" and options.get("data", True))
+
+
+def test_a_pull_of_data_that_was_killed_is_repeated(store, url, tmp_path):
+    pushed(store, url)
+    left = tmp_path / "mine/d/.pulled.tmp"
+    left.mkdir(parents=True)
+    (left / "dataset.h5").write_bytes(b"ha")
+    assert pulled(tmp_path / "mine", url).pulled == ["d", RUN]
+    assert (tmp_path / "mine/d/dataset.h5").read_bytes() == b"data" and not left.exists()
+
+
+def test_data_that_another_process_makes_meanwhile_are_kept(store, url, tmp_path, monkeypatch):
+    pushed(store, url)
+    folder = tmp_path / "mine/d"
+    real = pull.locked
+
+    @contextmanager
+    def locked_after_waiting(path, console):
+        with real(path, console) as waited:
+            if path == folder:
+                (folder / "dataset.h5").write_bytes(b"made here")
+            yield waited
+
+    monkeypatch.setattr(pull, "locked", locked_after_waiting)
+    assert "d" in pulled(tmp_path / "mine", url).kept
+    assert (folder / "dataset.h5").read_bytes() == b"made here"
 
 
 def test_old_contents_go_after_the_next_push_but_one(store, url, tmp_path):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from seqrl_cli.artifacts.facts import write_dataset
 from seqrl_cli.artifacts.families import load_trained
@@ -24,13 +26,14 @@ from seqrl_cli.training.checkpoint_folders import step_folder
 from seqrl_cli.workflows.exchange.export_model import ExportRequest
 from seqrl_cli.workflows.exchange.export_model import run as export
 from seqrl_cli.workflows.exchange.import_adapter import AdapterImportRequest
+from seqrl_cli.workflows.exchange.import_adapter import dry_run as foresee_import
 from seqrl_cli.workflows.exchange.import_adapter import run as import_adapter
 from seqrl_cli.workflows.finetune.run import FinetuneReport, FinetuneRequest, dry_run, run
 from seqrl_cli.workflows.finetune_online.run import run as finetune_online
 from seqrl_cli.workflows.plan.run import run as plan
 from seqrl_cli.workflows.plan.setup import PlanRequest
 from seqrl_cli.workflows.train.run import run as train
-from tests.workflows.tiny import ENVIRONMENT, Heard, make_request, make_runs, swings, tuning
+from tests.workflows.tiny import ENVIRONMENT, NAME, Heard, make_request, make_runs, swings, tuning
 
 pytestmark = pytest.mark.slow
 
@@ -174,8 +177,27 @@ def test_a_lora_goes_to_peft_and_comes_back_as_a_run(store, arch, tmp_path):
             assert not torch.equal(own.merged_weight(), own.weight)
     played = plan(PlanRequest(store, str(imported.path), {"plan.episodes": 1, "plan.max_steps": 2}), Heard())
     assert played.fresh == 1
-    with pytest.raises(SeqrlError, match="exists"):
-        import_adapter(request, Heard())
+    assert not import_adapter(request, Heard()).fresh
+    for base in (store.dataset(NAME).run(f"{arch}-s42"), first):
+        itself = replace(request, name=base.path.name, base=str(base.path), force=True)
+        with pytest.raises(UsageError, match="is the name of the trained run itself"):
+            import_adapter(itself, Heard())
+    (tmp_path / "peft" / "adapter_model.safetensors").write_bytes(
+        save({name: tensor + 1 for name, tensor in load_file(tmp_path / "peft" / "adapter_model.safetensors").items()})
+    )
+    for verb in (import_adapter, foresee_import):
+        with pytest.raises(SeqrlError, match="is another run"):
+            verb(request, Heard())
+
+
+def test_a_run_that_says_it_was_made_from_itself_is_refused(store):
+    tuned = RunFolder(Path(tune(store, "dt").run))
+    base = json.loads(tuned.record.read_text())["base"]
+    parent = store.dataset(NAME).run("dt-s42")
+    record = json.loads(parent.record.read_text())
+    parent.record.write_text(json.dumps({**record, "base": {**base, "run": f"{NAME}/dt-s42"}}))
+    with pytest.raises(SeqrlError, match="says that it was fine-tuned from itself"):
+        model_of(parent)
 
 
 def test_what_peft_has_no_adapter_for_is_not_exported(store):

@@ -25,6 +25,15 @@ class PrefixLevel:
     tokens: Tensor
     parent: Tensor
 
+    def pieces(self, most: int) -> list[PrefixLevel]:
+        """The same tokens as levels one below the other, of at most so many tokens each, as equal as possible."""
+        count = -(-self.tokens.shape[1] // most)
+        size = -(-self.tokens.shape[1] // count)
+        parts = self.tokens.split(size, dim=1)
+        itself = torch.arange(len(self.tokens), device=self.tokens.device)
+        parents = [self.parent, *[itself] * (len(parts) - 1)]
+        return [PrefixLevel(self.first + i * size, part, parents[i]) for i, part in enumerate(parts)]
+
 
 def prefix_levels(tokens: Tensor, stride: int, shares: bool = True) -> tuple[list[PrefixLevel], Tensor]:
     """Split sequences every ``stride`` tokens and keep each distinct prefix once.

@@ -200,9 +200,10 @@ class RetNetDecoder(Decoder):
 
         Args:
             state: the rows, whose base states precede the tree if the decoder continues episode states.
-            levels: the tree.
+            levels: the tree, whose levels may be longer than ``MAX_OFFSET``, as one transition of many dimensions is.
             node: (rows,) int64, the last level's node at which each row ends.
         """
+        levels = [piece for level in levels for piece in level.pieces(MAX_OFFSET)]
         length = levels[-1].first + levels[-1].tokens.shape[1]
         tree, inputs, eps = [], [], []
         reference = 0

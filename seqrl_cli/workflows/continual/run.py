@@ -64,7 +64,7 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
         fresh = sum(not stage.evaluation.exists() for stage in stages)
         if not fresh:
             console.note(f"{job.folder.path} is finished; --force starts over")
-            return make_report(job.folder, job.record, 0)
+            return make_report(job.folder, _settled(job, stages), 0)
         tracking = followed(job.folder.path, request.store.root, request.track, console)
         record = _learn_all(job, stages, threads, console, tracking)
         return make_report(job.folder, record, fresh + replaced)
@@ -236,6 +236,15 @@ def _recording(folder: ContinualFolder, record: ContinualRecord, *, whole: bool)
         raise
     finally:
         write_record(folder, record.model_copy(update={"status": status}))
+
+
+def _settled(job: ContinualJob, stages: list[StageFolder]) -> ContinualRecord:
+    """The record of a run whose stages are all there, also if it was killed before it could write that."""
+    if job.record.status == "finished":
+        return job.record
+    for stage in stages:
+        shutil.rmtree(stage.checkpoints, ignore_errors=True)
+    return write_record(job.folder, job.record.model_copy(update={"status": "finished"}))
 
 
 def _warn_of_threads(job: ContinualJob, threads: int, console: Console) -> None:

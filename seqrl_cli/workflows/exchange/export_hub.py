@@ -22,12 +22,14 @@ from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import scores_of_environment
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import write_text_atomic
+from seqrl_cli.files.atomic import make_folder, write_text_atomic, writing
 from seqrl_cli.interop.hub_folder import (
     CARD_FILE,
     CONFIG_FILE,
+    RUN_CONFIG_FILE,
     WEIGHTS_FILE,
     is_hub_folder,
+    is_unfinished_hub_folder,
     tokens_facts,
     write_hub_folder,
 )
@@ -136,7 +138,7 @@ def _load(request: HubExportRequest, console: Console) -> _Shared:
     if request.checkpoint is None:
         warn_unfinished(saved.folder, saved.record, trained.step, console.warn)
     folder = request.output or saved.folder.path / FORMAT
-    if folder.exists() and not is_hub_folder(folder) and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not is_hub_folder(folder) and not is_unfinished_hub_folder(folder):
         raise SeqrlError(f"{folder} exists and contains something else", "choose another folder with -o")
     config = saved.config.model_copy(update={"finetune": FinetuneConfig()})
     return _Shared(saved, trained, config, _references(request.store, saved), folder)
@@ -167,12 +169,11 @@ def _write(shared: _Shared) -> None:
         "tokens": tokens_facts(tokens) if tokens else None,
         "config": shared.config.model_dump(mode="json"),
     }
-    (shared.folder / CONFIG_FILE).unlink(missing_ok=True)  # without it, a folder is no export
-    if shared.folder.is_dir():
-        shutil.rmtree(shared.folder / ".cache", ignore_errors=True)  # what huggingface_hub keeps there
     edges = tokens.discretizer.edges if tokens else None
-    shared.folder.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(shared.folder / "config.yaml", dump_config(shared.config))
+    with writing(shared.folder):
+        (make_folder(shared.folder) / CONFIG_FILE).unlink(missing_ok=True)  # without it, a folder is no export
+        shutil.rmtree(shared.folder / ".cache", ignore_errors=True)  # what huggingface_hub keeps there
+    write_text_atomic(shared.folder / RUN_CONFIG_FILE, dump_config(shared.config))
     write_text_atomic(shared.folder / CARD_FILE, model_card(_card(shared)))
     write_hub_folder(shared.folder, facts, trained.model.state_dict(), edges)
 

@@ -10,6 +10,7 @@ import torch
 
 from seqrl_cli.artifacts.adapter_file import base_hash
 from seqrl_cli.artifacts.families import load_merged
+from seqrl_cli.artifacts.fine_tuning import refuse_name_of_base
 from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun
 from seqrl_cli.config.finetune import FinetuneConfig
@@ -26,10 +27,12 @@ from seqrl_cli.models.adapters import AdapterSet, LoRASpec
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.replace import finish_replacement, replacing
+from seqrl_cli.runs.replace import attached_results, finish_replacement, replacing
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoints import Checkpoint, write_checkpoint
+from seqrl_cli.training.checkpoints import Checkpoint, saved_states, write_checkpoint
 from seqrl_cli.training.optimizer import trainable_parameters
+
+_OTHER_NAME = "give this one a --name, or replace the other with --force"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def run(request: AdapterImportRequest, console: Console) -> AdapterImportReport:
     """Turn a folder of peft into a run beside the run that it adapts.
 
     Raises:
+        UsageError: the name is that of the run that it adapts.
         SeqrlError: the folder is damaged or does not fit the run, or another run has the name.
     """
     adapted = _adapted(request, console)
@@ -99,7 +103,12 @@ def run(request: AdapterImportRequest, console: Console) -> AdapterImportReport:
     with locked(folder.path, console):
         finish_replacement(folder)
         if folder.record.exists() and not request.force:
-            raise SeqrlError(f"{folder.path} exists", "give this run a --name, or replace that one with --force")
+            if not _is_same(adapted, request):
+                raise SeqrlError(f"{folder.path} is another run", _OTHER_NAME)
+            console.note(f"{folder.path} is already imported; --force imports it again")
+            return adapted.report(fresh=False)
+        if removed := attached_results(folder):
+            console.note(f"the new run replaces {folder.path}, and its {removed} are removed with it")
         with replacing(folder) as new:
             _write(adapted, request, new)
     return adapted.report(fresh=True)
@@ -112,6 +121,8 @@ def dry_run(request: AdapterImportRequest, console: Console) -> None:
         SeqrlError: as :func:`run` before it writes.
     """
     adapted = _adapted(request, console)
+    if adapted.folder.record.exists() and not request.force and not _is_same(adapted, request):
+        raise SeqrlError(f"{adapted.folder.path} is another run", _OTHER_NAME)
     facts = {**asdict(adapted.report(fresh=False)), "already exists": adapted.folder.record.exists()}
     del facts["fresh"]
     console.emit(facts)
@@ -140,7 +151,16 @@ def _adapted(request: AdapterImportRequest, console: Console) -> _AdaptedRun:
         targets=spec.targets,
     )
     folder = RunFolder(saved.folder.path.parent / check_name("run", request.name or f"{saved.folder.path.name}-peft"))
+    refuse_name_of_base(folder, saved.folder, saved.record)
     return _AdaptedRun(folder, saved.config.model_copy(update={"finetune": tuned}), trained, base, adapters)
+
+
+def _is_same(adapted: _AdaptedRun, request: AdapterImportRequest) -> bool:
+    """Whether the run that is there was imported from the same files for the same base."""
+    record, states = records.read_record(adapted.folder.record), saved_states(adapted.folder.checkpoints)
+    imported = states[-1].get("imported") if states else None
+    known = imported.get("sha256") if isinstance(imported, dict) else None
+    return record.base == adapted.base and known == file_sha256(request.path / WEIGHTS_FILE)
 
 
 def _write(adapted: _AdaptedRun, request: AdapterImportRequest, folder: RunFolder) -> None:

@@ -167,11 +167,14 @@ def _missing_files(request: PullRequest, name: str, manifest: Manifest) -> dict[
 def _pull_data(request: PullRequest, remote: Remote, name: str, manifest: Manifest, console: Console) -> int | None:
     """Write a dataset and its tokens where they are missing; returns the bytes received, or None if all are here."""
     folder = request.store.root / name
-    missing = _missing_files(request, name, manifest)
-    if not missing:
+    if not _missing_files(request, name, manifest):
         return None
     with locked(folder, console):
+        missing = _missing_files(request, name, manifest)  # another process may have made them meanwhile
+        if not missing:
+            return None
         part = Manifest(missing, manifest.written, manifest.host)
+        shutil.rmtree(folder / ".pulled.tmp", ignore_errors=True)  # what a kill left
         new = make_folder(folder / ".pulled.tmp")
         try:
             received = pull_files(remote, name, part, new, folder)

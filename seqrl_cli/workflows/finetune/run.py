@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.run_conflict import refuse_lost_files
 from seqrl_cli.artifacts.train_job import TrainingData, TrainJob, estimate_seconds
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.console import Console, duration, percent
@@ -20,7 +21,7 @@ from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.learned_part import learned_part
 from seqrl_cli.workflows.finetune.setup import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.train.evaluation import check_evaluations
-from seqrl_cli.workflows.train.resume import check_resumable
+from seqrl_cli.workflows.train.resume import check_resumable, warn_of_lost_checkpoints
 from seqrl_cli.workflows.train.setup import check_before_training, complete_config
 from seqrl_cli.workflows.train.training import Training
 
@@ -80,9 +81,12 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
     job, data = _with_data(job)
     with locked(folder.path, console):
         finish_replacement(folder)
+        if not request.force:
+            refuse_lost_files(folder)
         if folder.record.exists() and not request.force:
             record, is_longer = check_resumable(folder, job.train.config, data)
             if record.status == "finished" and not is_longer:
+                warn_of_lost_checkpoints(folder, console)
                 console.note(f"{folder.path} is already fine-tuned; --force does it again")
                 return _report(job, folder, record)
         training = _training_job(job, data)

@@ -10,7 +10,7 @@ import torch
 
 from seqrl_cli.artifacts.adapter_file import base_hash
 from seqrl_cli.artifacts.families import load_base, load_merged
-from seqrl_cli.artifacts.fine_tuning import adapt
+from seqrl_cli.artifacts.fine_tuning import adapt, refuse_name_of_base
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES
@@ -109,8 +109,7 @@ def resolve(request: FinetuneRequest, console: Console) -> FinetuneJob:
         request.argv,
         track=request.track,
     )
-    if train.run.path.absolute() == saved.folder.path.absolute():
-        raise UsageError(f"{train.name!r} is the name of the trained run itself", "give the new run another --name")
+    refuse_name_of_base(train.run, saved.folder, saved.record)
     device = choose_device(request.device)
     existing = None if request.force or not train.run.record.exists() else _existing(train.run, parent)
     if existing is not None:

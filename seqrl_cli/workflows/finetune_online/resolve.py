@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from seqrl_cli.artifacts.policy import pin_target
-from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings
+from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings, refuse_lost_files
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.overrides import overridden
@@ -138,6 +138,8 @@ def resolve(request: FinetuneOnlineRequest, on_warning: Callable[[str], None]) -
         hint = "finetune-online accepts keys that start with online.; all others keep their values from pretraining"
         raise UsageError(f"{foreign[0]!r} cannot be changed when fine-tuning", hint)
     run, parent = _find_runs(request, on_warning)
+    if not request.force:
+        refuse_lost_files(run)
     resumes = _has_begun(run) and not request.force
     source = run if resumes else parent
     record = records.read_record(source.record)

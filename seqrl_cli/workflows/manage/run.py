@@ -12,7 +12,7 @@ from seqrl_cli.console import Console, byte_size
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.planning.episode_files import episode_paths, rename_run_in_episode
-from seqrl_cli.runs.layout import CONTINUAL, RunFolder, check_name
+from seqrl_cli.runs.layout import CONTINUAL, RunFolder, check_name, stays_below
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
@@ -77,6 +77,9 @@ def run(request: ManageRequest, console: Console) -> ManageReport:
     """
     if request.action == "restore":
         return _restore(request)
+    if request.action == "delete" and (rest := _half_deleted(request)):
+        shutil.rmtree(rest)
+        return ManageReport(request.action, request.run, None)
     folder = _found(request, console)
     name = request.store.name_of(folder)
     if folder.is_symlink():
@@ -97,7 +100,7 @@ def run(request: ManageRequest, console: Console) -> ManageReport:
             make_folder(target.parent)
             folder.rename(target)
         else:
-            gone = folder.with_name(f".{folder.name}.old")
+            gone = _gone(folder)
             folder.rename(gone)  # at once, so that a kill leaves no half of a run
             shutil.rmtree(gone)
     return ManageReport(request.action, name, None if target is None else str(target), sweeps=dependents.sweeps)
@@ -136,6 +139,18 @@ def _found(request: ManageRequest, console: Console) -> Path:
         raise UsageError(f"{request.run} is not the name of a run", f"to {request.action} its latest run: {hint}")
     refuse_locked(folder)
     return store.known_as(folder)  # as the runs that were made from it name it
+
+
+def _gone(folder: Path) -> Path:
+    """The hidden name under which a run is removed."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _half_deleted(request: ManageRequest) -> Path | None:
+    """What a kill left of the run, by its full name; None if the run is there, or nothing is."""
+    folder = request.store.root / request.run
+    is_left = bool(request.run) and stays_below(request.run) and not folder.exists() and _gone(folder).is_dir()
+    return _gone(folder) if is_left else None
 
 
 def _refuse_parent(request: ManageRequest, name: str, dependents: Dependents) -> None:

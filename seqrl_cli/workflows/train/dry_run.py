@@ -9,6 +9,7 @@ import numpy as np
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.disk import disk_text, missing_dataset_bytes, total_bytes
 from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.run_conflict import refuse_lost_files
 from seqrl_cli.artifacts.sizes import ASSUMED_TRANSITIONS, Sizes, estimate_sizes
 from seqrl_cli.artifacts.train_job import TrainingData, TrainJob, count_parameters, count_trainable, estimate_seconds
 from seqrl_cli.config.presets import dump_config
@@ -41,6 +42,8 @@ def dry_run(request: TrainRequest, console: Console) -> None:
     data = family.current(dataset, config, console)
     if dataset.exists:
         config = complete_config(dataset, config, data)
+    if not request.force:
+        refuse_lost_files(run)
     if data and run.record.exists() and not request.force:
         check_resumable(run, config, data)
     facts: dict[str, Any] = {

@@ -16,6 +16,7 @@ from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.training.checkpoints import newest_model
 
 
 def with_own_penalty(run: RunFolder, requested: Config) -> Config:
@@ -71,6 +72,16 @@ def check_resumable(run: RunFolder, requested: Config, data: TrainingData) -> tu
     elif changed and not (changed == ["train.n_epochs_ref"] and _has_more_epochs(existing, requested)):
         raise conflict_of_settings(run, existing, requested, changed)
     return record, bool(changed)
+
+
+def warn_of_lost_checkpoints(run: RunFolder, console: Console) -> None:
+    """Warn of damaged checkpoints of a finished run, and if it has none.
+
+    Raises:
+        SeqrlError: there are checkpoints, but none is whole.
+    """
+    if newest_model(run.checkpoints, console.warn) is None:
+        console.warn(f"{run.path} has no checkpoint any more, so nothing can play it")
 
 
 def _check_updates(run: RunFolder, existing: Config, planned: int, requested: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.run_conflict import refuse_lost_files
 from seqrl_cli.artifacts.train_job import TrainingData, count_parameters
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
@@ -25,7 +26,12 @@ from seqrl_cli.training.world import ALONE, World
 from seqrl_cli.workflows.train.dry_run import dry_run
 from seqrl_cli.workflows.train.evaluation import check_evaluations
 from seqrl_cli.workflows.train.ranks import check_processes, facts_of, follow, meeting, share_of_memory
-from seqrl_cli.workflows.train.resume import check_resumable, say_old_penalty, with_own_penalty
+from seqrl_cli.workflows.train.resume import (
+    check_resumable,
+    say_old_penalty,
+    warn_of_lost_checkpoints,
+    with_own_penalty,
+)
 from seqrl_cli.workflows.train.setup import TrainRequest, check_before_training, complete_config
 from seqrl_cli.workflows.train.training import Training
 
@@ -135,6 +141,8 @@ def _lead(
     folder = request.run
     with locked(folder.path, console):
         finish_replacement(folder)
+        if not request.force:
+            refuse_lost_files(folder)
         if folder.record.exists() and not request.force:
             say_old_penalty(folder, data, console)
             record, is_longer = check_resumable(folder, request.config, data)
@@ -142,6 +150,7 @@ def _lead(
             if record.status == "finished" and not is_longer:
                 if start:
                     start.call_off()
+                warn_of_lost_checkpoints(folder, console)
                 console.note(f"{folder.path} is already trained; --force trains it again")
                 return _report(folder, record)
         family = family_of(request.config.model.arch)

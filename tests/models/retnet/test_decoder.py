@@ -23,6 +23,7 @@ TRANSITION_DIM = 7
 SIZES = dict(bins=9, observation_dim=3, action_dim=2, n_layer=3, n_head=2, width=16, value_width=12, ffn_width=40)
 PAPER_SIZES = dict(n_head=4, width=128, value_width=128, ffn_width=300)
 WINDOWS = [Window(3, slides=True), Window(3, slides=False), None]
+WINDOW_NAMES = ["sliding", "growing", "all"]
 
 
 def make_model(**changes) -> RetNet:
@@ -42,11 +43,11 @@ def compiled(request) -> bool:
     return request.param
 
 
-def naive(model: RetNet, window: Window | None) -> Reference:
+def naive(model: RetNet, window: Window | None, transition_dim: int = TRANSITION_DIM) -> Reference:
     """Encode the whole window again for every token."""
 
     def logits(tokens, past):
-        first = window.overflow(tokens.shape[1] if window.slides else past, TRANSITION_DIM) if window else 0
+        first = window.overflow(tokens.shape[1] if window.slides else past, transition_dim) if window else 0
         with torch.no_grad():
             return model(tokens[:, first:])[:, -1]
 
@@ -183,3 +184,12 @@ def test_training_after_it_was_made_does_not_reach_a_decoder():
         parameter.data.zero_()
     after, _ = decoder.prefill(random_tokens(1, 10))
     assert torch.equal(before, after)
+
+
+@pytest.mark.parametrize("mode", ["parallel", "chunkwise", "recurrent"])
+@pytest.mark.parametrize("window", [Window(2, slides=True), Window(2, slides=False), None], ids=WINDOW_NAMES)
+@pytest.mark.parametrize("dims", [MAX_OFFSET, MAX_OFFSET + 1, 603])
+def test_transitions_may_have_more_tokens_than_a_piece(dims, window, mode):
+    model = make_model(observation_dim=dims - 4, n_layer=1, mode=mode)
+    decoder = RetNetDecoder(model, window)
+    check_equals_reference(decoder, naive(model, window, dims), past=2 * dims - 2, steps=6)
