@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 from seqrl_cli.config.sections import DataConfig
+from seqrl_cli.config.value_text import value_text
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.formats.read import content_sha256
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -34,8 +36,10 @@ def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mappin
         if spec.source != "file":
             raise UsageError(f"data.{key} is for files of your own, which {spec.id} is not", f"leave data.{key} out")
         if stated is not None and stated.get(key) != given:
-            hint = f"make it again from its file: seqrl download FILE data.{key}={str(given).lower()} --force"
-            raise SeqrlError(f"{spec.id} was made with data.{key}={stated.get(key, 'null')}, not {given}", hint)
+            then, now = value_text(stated.get(key)), value_text(given)
+            file = shlex.quote(str(spec.path)) if spec.path else "FILE"
+            hint = f"read it again: seqrl download {file} data.{key}={now} --force"
+            raise SeqrlError(f"the dataset of {spec.path or spec.id} was made with data.{key}={then}, not {now}", hint)
 
 
 def given_for_file(data: DataConfig) -> dict[str, str | bool]:

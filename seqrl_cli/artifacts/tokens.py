@@ -26,6 +26,9 @@ def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, fo
     dataset.ensure(data, console)
     if not force and (tokens := current_tokens(dataset, data)):
         _warn_of_old_penalty(dataset, data, tokens, console)
+        if tokens.env_id is None and dataset.env_id is not None:
+            hint = f"`seqrl discretize {dataset.id} --force` makes new ones"
+            console.warn(f"{_before_its_environment(dataset)}; its runs need the old tokens, and {hint}")
         return tokens
     path = dataset.folder.tokens
     with locked(dataset.folder.path, console, FOREVER):
@@ -133,6 +136,10 @@ def current_tokens(
         return None
     tokens = load_tokens(path, dataset.id)
     _check_settings(dataset, tokens, data)
+    if tokens.env_id is None and dataset.env_id is not None and not _has_runs(dataset):
+        if on_warning:
+            on_warning(f"{_before_its_environment(dataset)}, so it is discretized again")
+        return None
     # Times alone prove nothing: a file that was copied, unpacked or synchronized keeps its own.
     same = dataset.facts is not None and dataset.facts.episodes_sha256 == tokens.episodes_sha256
     if same and dataset.modified_ns <= path.stat().st_mtime_ns:
@@ -150,6 +157,15 @@ def current_tokens(
     if on_warning:
         on_warning(f"{dataset.id} has changed since it was discretized; runs trained on the old tokens cannot plan now")
     return None
+
+
+def _before_its_environment(dataset: DatasetRef) -> str:
+    return f"{dataset.id} was discretized before it was known to be of {dataset.env_id}"
+
+
+def _has_runs(dataset: DatasetRef) -> bool:
+    """Whether a run was trained on a dataset, and so needs its tokens as they are."""
+    return any(dataset.id in record.datasets for _, record in dataset.store.runs())
 
 
 def _check_settings(dataset: DatasetRef, tokens: TokenizedDataset, data: DataConfig) -> None:

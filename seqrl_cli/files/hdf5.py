@@ -162,15 +162,20 @@ def _open(path: Path) -> h5py.File:
     try:
         return _InsideFile(path, "r")
     except OSError as error:
-        if "lock" not in str(error) or error_number(error) in _OF_A_WRITER:
+        if not _is_about_locks(error) or error_number(error) in _OF_A_WRITER:
             raise
     return _InsideFile(path, "r", locking=False)
+
+
+def _is_about_locks(error: Exception) -> bool:
+    """Whether HDF5 could not lock a file; its message also has the file's name, in which anything may stand."""
+    return "unable to lock file" in str(error)
 
 
 def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, NotRegularError):
         return str(error.strerror)
-    if isinstance(error, OSError) and "lock" in str(error) and error_number(error) in _OF_A_WRITER:
+    if isinstance(error, OSError) and _is_about_locks(error) and error_number(error) in _OF_A_WRITER:
         return "another program is writing it"
     if isinstance(error, PermissionError):
         return "permission denied"

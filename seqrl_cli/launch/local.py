@@ -34,9 +34,13 @@ class LocalLauncher:
         if not self._running:
             return []
         ended = wait(self._running, seconds, FIRST_COMPLETED).done
-        for future in ended:
-            del self._running[future]
-        return [future.result() for future in ended]
+        return [self._result(future) for future in ended]
+
+    def _result(self, future: Future[Ended]) -> Ended:
+        """How a task ended; also one that could not be run, so that the others that ended with it are not lost."""
+        task, _ = self._running.pop(future)
+        error = future.exception()
+        return future.result() if error is None else Ended(task, 1, 0, str(error) or type(error).__name__)
 
     def stop(self, task: Task) -> None:
         """See :class:`~seqrl_cli.launch.launcher.Launcher`."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.files.control_groups import free_memory
 
 FALLBACK_MEMORY = 4 * 2**30  # assumed to be free if the system does not report it
 
@@ -84,7 +84,7 @@ def available_memory(device: torch.device) -> int:
     """Bytes that are free on a device, and within the memory limits of a container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return min([_free_memory(), *free_in_control_groups()])
+    return min([_free_memory(), *free_memory()])
 
 
 def _free_memory() -> int:
@@ -94,42 +94,3 @@ def _free_memory() -> int:
         return FALLBACK_MEMORY
     kibibytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
     return int(kibibytes) * 1024 if kibibytes else FALLBACK_MEMORY
-
-
-def free_in_control_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """Bytes that are free in each control group of this process that has a limit, on Linux.
-
-    Memory that only caches files counts as free.
-
-    Args:
-        root: folder of all control groups.
-        own: the file that names this process's: ``0::/path`` in version 2, ``4:memory:/path`` in version 1.
-    """
-    try:
-        lines = own.read_text().splitlines()
-    except OSError:  # not Linux
-        return []
-    found = []
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if not kinds:
-            found += _free_above(root, path, ("memory.max", "memory.current", "inactive_file"))
-        elif "memory" in kinds.split(","):
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            found += _free_above(root / "memory", path, names)
-    return found
-
-
-def _free_above(root: Path, path: str, names: tuple[str, str, str]) -> list[int]:
-    """Bytes that are free in a control group and in those above it, the root's included, where there is a limit."""
-    most, used, cached = names
-    found = []
-    for folder in (root / path[1:], *(root / path[1:]).parents):
-        with suppress(OSError, ValueError):  # no limit is "max"
-            limit = int((folder / most).read_text())
-            match = re.search(rf"^{cached} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
-            taken = int((folder / used).read_text()) - (int(match[1]) if match else 0)
-            found.append(max(limit - taken, 0))
-        if folder == root:
-            break
-    return found

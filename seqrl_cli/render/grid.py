@@ -80,7 +80,8 @@ def _tile(episode: EpisodeFile, size: int, view: str, frames: int) -> list[np.nd
     else:
         pictures = _from_states(episode, states, set(steps), size, view)
     successes = read_array(episode.path, "successes")
-    solved = np.zeros(total, bool) if successes is None else np.cumsum(successes > 0) > 0
+    is_flag = successes is not None and successes.shape == (total,) and successes.dtype.kind in "biuf"
+    solved = np.cumsum(successes > 0) > 0 if successes is not None and is_flag else np.zeros(total, bool)
     bordered = (_bordered(pictures[step], bool(step and solved[step - 1])) for step in steps)
     title = episode.plan.env_id.rpartition("/")[2]  # a tile has no room for the domain
     notes = ([f"step {step}, return {round(float(states.rewards[:step].sum()))}"] for step in steps)

@@ -13,7 +13,8 @@ from seqrl_cli.runs.store import RunStore
 
 def continual_folders(store: RunStore, name: str) -> list[Path]:
     """Folders of a name, which may be that of a continual run."""
-    folders = [path for path in (Path(name), store.root / name) if path.is_dir()]
+    places = {path.resolve(): path for path in (store.root / name, Path(name)) if path.is_dir()}
+    folders = list(places.values())
     run = None if folders else store.find_continual(name)
     return [run] if run else folders
 

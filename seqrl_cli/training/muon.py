@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,10 +38,19 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._adamw = torch.optim.AdamW(others, lr=learning_rate, betas=betas, fused=True)
         groups = [*self._muon.param_groups, *self._adamw.param_groups]
         super().__init__(groups, {})
-        self._muon.param_groups, self._adamw.param_groups = self.param_groups[:1], self.param_groups[1:]
-        self._muon.state = self._adamw.state = self.state
+        self._share_state()
         for group in self._muon.param_groups:
             group["relative_rate"] = matrix_rate / learning_rate
+
+    def _share_state(self) -> None:
+        """Give both optimizers this one's groups and state."""
+        self._muon.param_groups, self._adamw.param_groups = self.param_groups[:1], self.param_groups[1:]
+        self._muon.state = self._adamw.state = self.state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As :meth:`torch.optim.Optimizer.load_state_dict`, which makes new groups and a new state."""
+        super().load_state_dict(state_dict)
+        self._share_state()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

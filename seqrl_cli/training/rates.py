@@ -15,18 +15,19 @@ Curve: TypeAlias = Literal["constant", "linear", "cosine", "restarts", "step", "
 _STEPS = (0.5, 0.75)  # fractions of a run at which the rate drops tenfold
 _RESTARTS = 4
 _DROP = 0.1
-_MIN_IMPROVEMENT = 1e-4  # relative; all three constants of a plateau are those of PyTorch's ReduceLROnPlateau
+_MIN_IMPROVEMENT = 1e-4  # relative; this and the drop are those of PyTorch's ReduceLROnPlateau
 
 
 @dataclass(frozen=True)
 class RateSchedule:
-    """A linear warm-up, then a curve that ends at ``floor`` times the full rate; ``plateau`` is constant here.
+    """A linear warm-up, then a curve; ``plateau`` is constant here.
 
     Attributes:
         curve: form of the curve.
         warmup: updates until the full rate.
         updates: updates of the whole run.
-        floor: the last rate as a fraction of the full one; ``constant`` and ``step`` ignore it.
+        floor: the last rate as a fraction of the full one; ``constant`` and ``step`` ignore it, and ``exponential``
+            ends at a thousandth at least.
     """
 
     curve: Curve
@@ -93,4 +94,4 @@ class Plateau:
             JsonFieldError: a value is not a number.
         """
         self.factor, self._worse = number_field(state, "factor"), count_field(state, "worse")
-        self._best = None if state["best"] is None else number_field(state, "best")
+        self._best = None if state.get("best") is None else number_field(state, "best")

@@ -410,6 +410,16 @@ def test_deaths_are_tried_again_and_mistakes_are_not(monkeypatch, tmp_path):
     assert {each.task.name: each.code for each in found} == {"kill": -9, "no": 2}
 
 
+def test_a_task_that_cannot_be_run_does_not_hide_another(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqrl_cli.launch.task.command", lambda words, *_: [sys.executable, "-c", words[0]])
+    (tmp_path / "folder").mkdir()
+    with LocalLauncher(1, 0) as launcher:
+        launcher.start(Task("lost", (("pass",),), tmp_path, log=tmp_path / "folder"))
+        launcher.start(Task("good", (("pass",),), tmp_path, log=tmp_path / "good.log"))
+        found = [*launcher.wait(), *launcher.wait()]
+    assert {each.task.name: each.done for each in found} == {"lost": False, "good": True}
+
+
 def test_a_cluster_whose_nodes_are_too_small_is_not_waited_for():
     small = {"Alive": True, "Resources": {"CPU": 2.0}}
     dead = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}

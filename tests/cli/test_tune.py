@@ -27,6 +27,7 @@ def shown(result) -> dict:
         ((DATASET, "train.learning_rate=log:0..1"), 2, "no logarithm", "log:"),
         ((DATASET, "train.learning_rate=2..1"), 2, "is empty", "1..6"),
         ((DATASET, "data.bins=10..20"), 2, "data.bins cannot be searched", "--runs-dir"),
+        ((DATASET, "plan.horizon=1..5"), 2, "plan.horizon does not change the validation loss", "--metric score"),
         ((DATASET, *SPACE, "--metric", "loss"), 2, "unknown metric 'loss'", "validation_loss"),
         ((DATASET, *SPACE, "--pruner", "mean"), 2, "unknown pruner 'mean'", "median"),
         (

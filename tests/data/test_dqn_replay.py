@@ -123,3 +123,29 @@ def test_actions_get_the_numbers_of_all_games(folder, tmp_path):
     assert facts["env_id"] == "atari/Pong" and fitted.spaces.action.n == 18
     with pytest.raises(SeqrlError, match="the action 5, but atari/Freeway has 3 with an effect"):
         with_all_actions(episodes, "atari/Freeway", "the data")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("reward", np.full(ROWS, 1e300), "reward.* is 1e.300 at row 0, which no float32 can hold"),
+        ("reward", np.full(ROWS, np.nan, np.float32), "reward.* is nan at row 0"),
+        ("action", np.full(ROWS, -1), "action.* contains the choice -1"),
+        ("terminal", np.full(ROWS, np.nan, np.float32), "neither 0 nor 1"),
+    ],
+)
+def test_values_that_no_dataset_may_have_are_named_with_their_file(folder, name, array, message):
+    write(path_of(folder, name, 2), array)
+    with pytest.raises(SeqrlError, match=message) as error:
+        read_dataset(folder)
+    assert path_of(folder, name, 2).name in error.value.message
+
+
+@pytest.mark.parametrize("shape", [(0, 10**30), (0, -3), (-1, -3), (True,)])
+def test_shapes_that_no_array_has_are_refused(folder, shape):
+    plain = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(plain, header)
+    path_of(folder, "reward", 2).write_bytes(gzip.compress(plain.getvalue()))
+    with pytest.raises(SeqrlError, match="cannot read|does not fit"):
+        read_dataset(folder)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import subprocess
 from pathlib import Path
 
 import h5py
@@ -177,7 +179,10 @@ def test_minari_before_metadata_had_a_file(tmp_path, below):
         ("a.tfrecord-00000-of-00001", b"\0" * 20, "TensorFlow records"),
         ("a.mat", b"MATLAB 5.0 MAT-file", "is a file of MATLAB"),
         ("a.hdf5", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS"),
-        ("a.pkl", b"<!DOCTYPE html>", "is a web page"),
+        *(
+            ("a.pkl", page, "is a web page")
+            for page in (b"<!DOCTYPE html>", b"\xef\xbb\xbf\n<!doctype html>", b"<HTML>")
+        ),
         ("meta/info.json", b"{}", "is a LeRobot dataset"),
         ("features.json", b"{}", "is a TensorFlow dataset"),
         (".zgroup", b"{}", "is a Zarr folder"),
@@ -189,6 +194,16 @@ def test_formats_that_are_named(tmp_path, name, content, match):
     path.write_bytes(content)
     with pytest.raises(SeqrlError, match=match):
         read_dataset(path if name.startswith("a.") else tmp_path)
+
+
+def test_the_command_that_unpacks_works_for_any_name(tmp_path):
+    path = tmp_path / "my data.npz"
+    path.write_bytes(gzip.compress(b"content"))
+    with pytest.raises(SeqrlError, match="is compressed with gzip") as error:
+        read_dataset(path)
+    command = error.value.hint.replace("NEW_FILE", "unpacked")
+    assert subprocess.run(command, shell=True, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "unpacked").read_bytes() == b"content"
 
 
 def several(file: h5py.File, marks: dict[str, np.ndarray]) -> None:

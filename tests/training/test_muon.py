@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -64,6 +66,25 @@ def test_state_goes_out_and_in():
         optimizer.step()
     for ours, theirs in zip(models[1].parameters(), models[0].parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_state_that_pytorch_loads_is_used():
+    models = [tiny_gpt(), tiny_gpt()]
+    optimizers = [optimizer_of(model) for model in models]
+    set_gradients(models[0])
+    optimizers[0].step()
+    models[1].load_state_dict(models[0].state_dict())
+    optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+    for model, optimizer in zip(models, optimizers, strict=True):
+        set_gradients(model)
+        optimizer.step()
+    for ours, theirs in zip(models[1].parameters(), models[0].parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    still = [parameter.clone() for parameter in models[1].parameters()]
+    set_learning_rate(optimizers[1], 0.0)
+    set_gradients(models[1])
+    optimizers[1].step()
+    assert all(torch.equal(one, other) for one, other in zip(models[1].parameters(), still, strict=True))
 
 
 def test_without_a_matrix_that_learns_adamw_does_all():

@@ -22,19 +22,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.checked_columns import FILE_HINT
+from seqrl_cli.data.formats.checked_columns import FILE_HINT, CheckedColumns
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.episode_files import join_if_any, note_or_raise
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import open_regular
 
 COLUMNS = ("observation", "action", "reward", "terminal")
 
-_NAME = re.compile(r"\$store\$_(observation|action|reward|terminal)_ckpt\.(\d+)\.gz")
+_NAME = re.compile(r"\$store\$_(observation|action|reward|terminal)_ckpt\.(0|[1-9][0-9]*)\.gz")
 _FOLDER = "replay_logs"
 _MAX_INFLATION = 1100  # deflate packs at most 1,032 bytes into one
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_ERRORS = (OSError, EOFError, zlib.error, ValueError, SyntaxError, tokenize.TokenError, KeyError, OverflowError)
+_ERRORS = (
+    *(
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        TypeError,
+        SyntaxError,
+        tokenize.TokenError,
+        KeyError,
+        OverflowError,
+    ),
+    *(),
+)
 
 
 def slices(folder: Path) -> dict[int, dict[str, Path]]:
@@ -70,7 +84,7 @@ def read_dqn_replay(folder: Path, options: ReadOptions) -> Episodes:
     parts = []
     for number, columns in slices(folder).items():
         try:
-            parts.append((f"{folder}, slice {number}", _read_slice(folder, number, columns)))
+            parts.append((f"{folder}, slice {number}", _read_slice(folder, number, columns, options.log)))
         except SeqrlError as error:
             note_or_raise(damaged, f"slice {number}", error, options)
     episodes = join_if_any(iter(parts))
@@ -83,7 +97,7 @@ def read_dqn_replay(folder: Path, options: ReadOptions) -> Episodes:
     return episodes
 
 
-def _read_slice(folder: Path, number: int, columns: Mapping[str, Path]) -> Episodes:
+def _read_slice(folder: Path, number: int, columns: Mapping[str, Path], log: ReadingLog) -> Episodes:
     """One slice; its rows are in the order in which they were played."""
     if missing := [name for name in COLUMNS if name not in columns]:
         wanted = f"$store$_{missing[0]}_ckpt.{number}.gz"
@@ -99,11 +113,13 @@ def _read_slice(folder: Path, number: int, columns: Mapping[str, Path]) -> Episo
     if arrays["observation"].dtype != np.uint8 or arrays["action"].dtype.kind not in "iu":
         what = f"observations of {arrays['observation'].dtype} and actions of {arrays['action'].dtype}"
         raise SeqrlError(f"{columns['observation']}: {what}, not bytes and whole numbers", FILE_HINT)
-    if rows and not np.isfinite(arrays["reward"]).all():
-        raise SeqrlError(f"{columns['reward']} has rewards that are not finite", "fetch it again")
+    if not np.isin(arrays["terminal"], (0, 1)).all():
+        raise SeqrlError(f"{columns['terminal']} has terminals that are neither 0 nor 1", "fetch it again")
+    files_of = {str(path): arrays[name] for name, path in columns.items() if name in arrays}
+    table = CheckedColumns(files_of, f"slice {number}", True, None, log)
+    actions, rewards = table.actions(str(columns["action"])), table.scalars(str(columns["reward"]))
     terminals = arrays["terminal"].astype(bool)
-    actions = arrays["action"].astype(np.int64)
-    return Episodes.from_flags(arrays["observation"], actions, arrays["reward"], terminals, np.zeros(rows, bool))
+    return Episodes.from_flags(arrays["observation"], actions, rewards, terminals, np.zeros(rows, bool))
 
 
 def _read_array(path: Path) -> NDArray[Any]:
@@ -123,7 +139,7 @@ def _read_array(path: Path) -> NDArray[Any]:
             content = stream.read(expected)
             if len(content) != expected or stream.read(1):
                 raise ValueError(f"it states shape {shape} of {dtype}, but has another number of bytes")
+        return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
     except _ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SeqrlError(f"cannot read {path}: {reason}", "fetch it again") from error
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")

@@ -20,10 +20,10 @@ from seqrl_cli.data.formats.episode_ends import settle_dones
 from seqrl_cli.data.formats.episode_files import read_episode_files
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import data_files, data_folder
-from seqrl_cli.data.formats.named import is_torch_archive, refuse_named_file, refuse_named_folder
 from seqrl_cli.data.formats.nested import read_any_hdf5, read_hdf5_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
+from seqrl_cli.data.formats.refused_formats import is_torch_archive, refuse_known_folder, refuse_known_format
 from seqrl_cli.data.formats.reset_rows import settle_reset_rows
 from seqrl_cli.data.states import with_state_vectors
 from seqrl_cli.errors import SeqrlError
@@ -92,7 +92,7 @@ def _read(path: Path, options: ReadOptions) -> Episodes:
             return dqn_replay.read_dqn_replay(path, options)
         return read_minari(path, options) if data_folder(path) else _read_folder(path, options)
     if path.is_file():
-        refuse_named_file(path)
+        refuse_known_format(path)
     return _READERS[_suffix(path)](path, options)
 
 
@@ -106,7 +106,7 @@ def read_attributes(path: Path) -> dict[str, Scalar]:
         raise SeqrlError(f"there is no file {path}", "check the path; `seqrl download --list` lists the named datasets")
     if path.is_dir():
         return read_minari_attributes(path) if data_folder(path) else {}
-    refuse_named_file(path)
+    refuse_known_format(path)
     return read_hdf5_attributes(path) if _READERS[_suffix(path)] is read_any_hdf5 else {}
 
 
@@ -160,7 +160,7 @@ def _suffix(path: Path) -> str:
 def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
     files = recordings(folder)
     if not files:
-        refuse_named_folder(folder)
+        refuse_known_folder(folder)
         raise SeqrlError(f"{folder} contains no recordings", _FORMATS_HINT)
     _note_unread(folder, files, options)
     whole = replace(options, default_steps=None)  # the end of a file is the end of an episode

@@ -1,11 +1,17 @@
-"""Policies: Decision Transformers and behaviour cloning.
+"""Policies: Decision Transformers, behaviour cloning, and the model for many tasks.
 
-In reading order:
-
-- ``decision_transformer``: the deterministic (dt) and the stochastic (odt) transformer.
-- ``behaviour_cloning``: the perceptron (bc).
-- ``action_distribution``: the distributions that they predict.
-- ``normalizer``: scaling of observations and actions.
-- ``decoder``: the next action in many episodes at once.
-- ``build``: policies by name.
+===========================  ========================================================================================
+``decision_transformer``     the deterministic (dt) and the stochastic (odt) transformer
+``behaviour_cloning``        the perceptron (bc)
+``action_distribution``      the distributions that they predict
+``normalizer``               scaling of observations and actions
+``initialization``           initial weights of all transformers here
+``decoder``                  the next action in many episodes at once
+``multi_domain``             the transformer for tasks of several domains (mddt), with a ``return_head``
+``action_tokens``            its actions as tokens; ``step_tokens`` has the order of all tokens of a step
+``multi_domain_decoder``     its next action in many episodes at once; ``action_choice`` chooses, ``task_history``
+                             remembers
+``implementations``          which of the forms of a decoder runs where
+``build``                    policies by name
+===========================  ========================================================================================
 """

@@ -1,6 +1,6 @@
 """Encoders of observations: from vectors or images to the hidden width of a transformer.
 
-All take observations ``(batch, ..., *shape)`` as the environment gives them, and the number of the body of each, and
-return ``(batch, ..., width)``. Standardisation and
-scaling are part of them, so that their buffers are saved with the weights.
+All take observations ``(batch, ..., *shape)`` as the environment gives them, and the index of each one's body, and
+return ``(batch, ..., width)``. Standardization and scaling are part of them, so their statistics are saved with the
+weights.
 """

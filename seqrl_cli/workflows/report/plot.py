@@ -130,8 +130,7 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         if named:
             _name_left_out(named, console)
         return None
-    if len(named) < len(request.runs):
-        lost = next(name for name in request.runs if not continual_folders(store, name))
+    if lost := next((name for name in request.runs if not continual_folders(store, name)), None):
         raise SeqrlError(f"there is no folder {lost} in {store.root}", "`seqrl runs` lists continual runs")
     results = read_continual_runs(searched, console.warn)
     if not results and not request.kinds:

@@ -68,7 +68,11 @@ def check(request: TuneRequest) -> None:
         if dimension.key.startswith("data."):
             message = f"{dimension.key} cannot be searched: all trials read the same dataset.h5 and tokens.h5"
             raise UsageError(message, "search in run directories of its own (--runs-dir)")
-    if request.pruner != "none" and request.maximize and "train.eval_every" not in request.grid.train:
+        if dimension.key.startswith("plan.") and request.metric == "validation_loss":
+            message = f"{dimension.key} does not change the validation loss"
+            raise UsageError(message, "--metric score, or --metric return, plans with every trial")
+    evaluates = {*request.grid.train, *(dimension.key for dimension in request.space)} & {"train.eval_every"}
+    if request.pruner != "none" and request.maximize and not evaluates:
         message = f"--pruner {request.pruner} needs a {request.metric} during training"
         raise UsageError(message, "add train.eval_every=N, or use --metric validation_loss")
 

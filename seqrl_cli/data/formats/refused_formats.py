@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _ZARR_HINT = "open it with zarr.open(FOLDER), and " + _ARRAYS_HINT
 _UNPACK_HINT = "unpack it, and give the path of the folder"
 
 _COMMANDS = {"gunzip", "bunzip2", "unxz", "unzstd"}
+_PAGES = (b"<!doctype", b"<html")
 _ZIP = b"PK\x03\x04"
 _READ_HERE = (b"\x89HDF", b"\x80")
 
@@ -45,7 +47,7 @@ _SIGNATURES = (
     (b"MATLAB 7.3", "is a file of MATLAB 7.3", _MATLAB_7_HINT),
     (b"MATLAB 5.0", "is a file of MATLAB", _MATLAB_HINT),
     (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself", "git lfs pull"),
-    (b"<!DOCTYPE", "is a web page", "download the file itself, not the page that shows it"),
+    (b"<!doctype", "is a web page", "download the file itself, not the page that shows it"),
     (b"<html", "is a web page", "download the file itself, not the page that shows it"),
     (b"SQLite format 3", "is an SQLite database, as ROS bags are", _ARRAYS_HINT),
 )
@@ -70,7 +72,7 @@ _FOLDERS = (
 )
 
 
-def refuse_named_file(path: Path) -> None:
+def refuse_known_format(path: Path) -> None:
     """Refuse a file of a known format that is not read here, whatever its suffix.
 
     Raises:
@@ -83,9 +85,11 @@ def refuse_named_file(path: Path) -> None:
             start = file.read(_START_BYTES)
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     for signature, what, hint in _SIGNATURES:
-        if start.lstrip().startswith(signature):
-            raise SeqrlError(f"{path} {what}", f"{hint} {path}" if hint in _COMMANDS else hint)
+        if text.startswith(signature) or (signature in _PAGES and text.lower().startswith(signature)):
+            unpack = f"{hint} < {shlex.quote(str(path))} > NEW_FILE"  # which needs no suffix
+            raise SeqrlError(f"{path} {what}", unpack if hint in _COMMANDS else hint)
     if start.startswith(_ZIP):
         _refuse_plain_archive(path)
         return
@@ -115,7 +119,7 @@ def _members(path: Path) -> list[str]:
         return []
 
 
-def refuse_named_folder(folder: Path) -> None:
+def refuse_known_folder(folder: Path) -> None:
     """Refuse a folder of a known format that is not read here.
 
     Raises:
