@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from seqrl_cli.reports.continual_sources import continual_folders
+from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line
 from tests.cli.conftest import assert_refused, invoke, succeed
 from tests.reports.continual_runs import add_run
@@ -151,3 +153,11 @@ def test_transfer_is_against_each_task_learned_alone(tmp_path):
     expected = 100 * sum((one - other) / (1 - other) for one, other in zip(areas, alone, strict=True)) / 2
     assert rows["full"]["transfer"] == pytest.approx(expected)
     assert rows["single"]["transfer"] == 0.0
+
+
+@pytest.mark.parametrize("name", ["two", "absolute", "dotted"])
+def test_a_folder_is_found_once_however_it_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    add_run(tmp_path, "full", 1, [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    names = {"absolute": str(tmp_path / "two"), "dotted": "./two"}
+    assert len(continual_folders(RunStore(Path()), names.get(name, name))) == 1
