@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.formats.column_names import FLAG_ROLES, LAYOUT_HINT, ColumnNames, plain_name
+from seqrl_cli.data.formats.doubtful_columns import doubt
 from seqrl_cli.data.formats.episode_ends import EndMarks, Flags, before, flags_from_bounds, flags_from_lengths
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
@@ -82,7 +83,8 @@ class EndColumns:
         elif dones is not None and timeouts is not None and timeouts.any():
             self.log.take(dones_name, "terminals, except at timeouts")
         for name in self.names.doubtful:
-            self._doubt(name)
+            if advice := doubt(self.columns[name], self.rows):
+                self.log.warn(f"{name} is not read; {advice}")
         return EndMarks(terminals, timeouts, dones, marked)
 
     def _marks_first_rows(self, dones: Flags) -> bool:
@@ -203,15 +205,6 @@ class EndColumns:
             hint = "the rows must be in the order of recording: sort them by episode, then by step"
             raise SeqrlError(f"{self.source}: {found}", hint)
 
-    def _has_ranges(self, column: h5py.Dataset | NDArray[Any]) -> bool:
-        """Whether a column has the first row of each episode and the row after its last, ``(episodes, 2)``."""
-        if column.ndim != 2 or column.shape[1] != 2 or len(column) < 2 or column.dtype.kind not in "iu":
-            return False
-        first, after = np.asarray(column[()]).T
-        return bool(
-            first[0] == 0 and after[-1] in (self.rows, self.rows - 1) and np.isin(first[1:] - after[:-1], (0, 1)).all()
-        )
-
     def _plain(self, name: str, *, texts: bool) -> NDArray[Any] | None:
         """A column of finite numbers, or of texts if these will do; None if it is something else."""
         column = self.columns[name]
@@ -242,37 +235,6 @@ class EndColumns:
             zeros = self._zeros(name)
             if zeros is not None and (zeros & ~marked).any():
                 self.log.warn(f"{name} is not read: it is 0 in rows where no episode ends")
-
-    def _doubt(self, name: str) -> None:
-        """Warn of row numbers, or whole numbers per row that vary, under a name that suggests ends."""
-        column = self.columns[name]
-        values = self._plain(name, texts=False) if column.ndim == 1 else None
-        if values is not None and len(values) > 1 and flags_from_bounds(values, self.rows, first=False) is not None:
-            self.log.warn(f"{name} is not read; if it has the last rows of episodes, rename it to episode_ends")
-            return
-        if values is not None and len(values) > 1 and flags_from_lengths(values, self.rows) is not None:
-            self.log.warn(f"{name} is not read; if it has the lengths of episodes, rename it to episode_lengths")
-            return
-        if self._has_ranges(column):
-            self.log.warn(f"{name} is not read; if it has rows of episodes, save their last rows as episode_ends")
-            return
-        if column.shape not in ((self.rows,), (self.rows, 1)) or self.rows < 2:
-            return
-        if column.dtype.kind in "biuf":
-            values = self._per_row(name)
-            if _is_restarted_clock(values):
-                self.log.warn(f"{name} is not read; if it starts again with each episode, rename it to steps")
-                return
-            if (values == values[0]).all() or (values != np.round(values)).any():
-                return
-        self.log.warn(f"{name} is not read; if it marks ends of episodes, rename it to terminals or timeouts")
-
-
-def _is_restarted_clock(values: NDArray[Any]) -> bool:
-    """Whether numbers rise from row to row, and fall back to the first one a few times."""
-    falls = values[1:] < values[:-1]
-    is_clock = values.dtype.kind == "f" and bool((values[1:] > values[:-1])[~falls].all())
-    return is_clock and 0 < falls.sum() <= _DISORDER * len(values) and bool((values[1:][falls] <= values[0]).any())
 
 
 def _are_contiguous(ids: NDArray[Any]) -> bool:
