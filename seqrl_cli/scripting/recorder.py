@@ -156,7 +156,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: Any = self.env
         if self._flattens:
             env = gymnasium.wrappers.FlattenObservation(env)
-        spaces_of(env).require_readable(str(self._facts.get("env_id", "the environment")), images=True)
+        name = self._facts["env_id"] or f"environment {type(env.unwrapped).__name__!r}"
+        spaces_of(env).require_readable(name, images=True)
 
 
 def _facts(env: Environment, env_id: str | None) -> dict[str, Any]:
