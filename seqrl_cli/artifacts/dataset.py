@@ -102,7 +102,7 @@ class DatasetRef:
         """
         env_id = self.env_id
         if env_id is None:
-            hint = f"name it: seqrl download {self.id} data.env_id=Hopper-v4"
+            hint = f"only download adds it to the dataset: seqrl download {self.id} data.env_id=Hopper-v4"
             raise SeqrlError(f"{self.id} does not state which environment it is from", hint)
         return env_id
 

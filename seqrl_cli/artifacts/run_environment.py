@@ -11,7 +11,7 @@ from seqrl_cli.artifacts.trained_run import TrainedRun
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.envs.trust import accept
-from seqrl_cli.errors import UsageError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
 
@@ -48,6 +48,10 @@ def accept_named(overrides: Mapping[str, Any], record: RunRecord, store: RunStor
     named = overrides.get("data.env_id")
     if named is None:
         return overrides
+    dataset = find_stored(store, record.dataset)
+    if dataset is not None and dataset.env_id is None:
+        hint = f"only download adds it to the dataset: seqrl download {dataset.id} data.env_id={named}"
+        raise SeqrlError(f"{dataset.id} does not state which environment it is from", hint)
     env_id, _ = environment_of_run(store, record)
     if named != env_id:
         raise UsageError(f"{record.dataset} is data of {env_id}, not of {named}", "leave data.env_id out")

@@ -35,11 +35,13 @@ class Sizes:
         transitions: number of rows; None if unknown until the dataset exists.
         spaces: spaces of observations and actions; None likewise.
         counted: whether the numbers were counted in the data rather than estimated.
+        env_id: gymnasium id of its environment, if it is known.
     """
 
     transitions: int | None
     spaces: Spaces | None
     counted: bool
+    env_id: str | None = None
 
     @property
     def dims(self) -> int | None:
@@ -76,20 +78,22 @@ def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> S
     """
     if isinstance(dataset, DatasetMixture):
         return _sum([estimate_sizes(part, data, console) for part in dataset.parts])
-    spec = dataset.spec
+    spec, env_id = dataset.spec, data.env_id or dataset.env_id
     if dataset.exists:
         dataset.check(data)
         stored = dataset.stored_size()
         if stored.wide_bytes > _READ_BYTES:
-            return Sizes(stored.transitions, Spaces.of_vectors(math.prod(stored.shape), stored.action_dim), True)
+            spaces = Spaces.of_vectors(math.prod(stored.shape), stored.action_dim)
+            return Sizes(stored.transitions, spaces, counted=True, env_id=env_id)
         episodes = dataset.load_episodes()
     elif spec.source == "file":
-        episodes, _ = load_source(spec, dataset.folder, data, console, dataset.store)
+        episodes, stated = load_source(spec, dataset.folder, data, console, dataset.store)
+        env_id = env_id or (str(stated["env_id"]) if stated.get("env_id") else None)
     else:
         refuse_other_environment(spec, data.env_id)
-        spaces = spaces_if_known(spec.env_id, spec.observation_size)
-        return Sizes(_expected_transitions(dataset, data), spaces, counted=False)
-    return Sizes(episodes.transitions, episodes.spaces, counted=True)
+        expected = spaces_if_known(spec.env_id, spec.observation_size)
+        return Sizes(_expected_transitions(dataset, data), expected, counted=False, env_id=env_id)
+    return Sizes(episodes.transitions, episodes.spaces, counted=True, env_id=env_id)
 
 
 def _sum(parts: list[Sizes]) -> Sizes:

@@ -14,6 +14,7 @@ from seqrl_cli.behaviour.workers import Watch, still_alive, worker_map
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import Environment, environment_name, make_env
 from seqrl_cli.envs.probe import has_run_here, recordable_spaces
+from seqrl_cli.envs.success import stated_success
 from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector.choice import is_proven
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
@@ -108,8 +109,8 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
         # A choice as a number and no array: environments look it up in dictionaries.
         following, reward, terminated, truncated, info = env.step(np.asarray(action)[()])
         rows.append((observation, action, float(reward)))
-        if "success" in info:
-            successes.append(bool(info["success"]))
+        if (solved := stated_success(info)) is not None:
+            successes.append(solved)
         observation = following
     observations, actions, rewards = zip(*rows, strict=True)
     if not (np.isfinite(observations).all() and np.isfinite(rewards).all()):

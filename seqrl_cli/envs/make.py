@@ -19,7 +19,8 @@ from seqrl_cli.envs.missing import explained, import_module_of
 from seqrl_cli.envs.registry import has_goals, register_d4rl, register_domains, require
 from seqrl_cli.envs.trust import require_accepted
 
-VECTORS_HINT = "choose an environment with continuous control, for example 'Hopper-v4'"
+ACTIONS_HINT = "wrap its actions: models choose a vector (Box) or one of some choices (Discrete that starts at 0)"
+OBSERVATIONS_HINT = "wrap its observations: models read vectors, or images of bytes"
 
 FLATTENED = (
     gymnasium.spaces.Dict,
@@ -99,7 +100,7 @@ def episode_limit(env_id: str) -> int | None:
 
 def environment_name(env: Environment) -> str:
     """An environment as errors call it."""
-    return f"environment {env.spec.id if env.spec else type(env).__name__!r}"
+    return f"environment {env.spec.id if env.spec else type(env.unwrapped).__name__!r}"
 
 
 def spaces_of(env: Environment) -> Spaces:
@@ -117,7 +118,7 @@ def _space(env: Environment, kind: str, space: gymnasium.Space[Any]) -> Space:
     if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
         return DiscreteSpace(int(space.n))
     message = f"{environment_name(env)} has {kind} of kind {space}, neither a box nor choices from 0"
-    raise UnsupportedSpacesError(message, VECTORS_HINT)
+    raise UnsupportedSpacesError(message, ACTIONS_HINT if kind == "actions" else OBSERVATIONS_HINT)
 
 
 def space_sizes(env: Environment) -> tuple[int, int]:
@@ -126,4 +127,4 @@ def space_sizes(env: Environment) -> tuple[int, int]:
     Raises:
         UnsupportedSpacesError: they are not, for example because actions are discrete.
     """
-    return spaces_of(env).require_vectors(environment_name(env), VECTORS_HINT)
+    return spaces_of(env).require_vectors(environment_name(env), ACTIONS_HINT)

@@ -12,7 +12,7 @@ import gymnasium
 
 from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.data.spaces import Spaces, UnsupportedSpacesError
-from seqrl_cli.envs.make import VECTORS_HINT
+from seqrl_cli.envs.make import ACTIONS_HINT, OBSERVATIONS_HINT
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.envs.vector.backend import EnvLayout, EnvSpec
 from seqrl_cli.envs.vector.in_process import InProcessBackend
@@ -100,8 +100,8 @@ def recordable_spaces(env_id: str) -> Spaces:
     """
     spaces = layout_of(env_id).spaces
     observation, action = spaces.observation, spaces.action
-    if not (
-        (observation.is_vector or observation.is_image) and (action.is_vector or isinstance(action, DiscreteSpace))
-    ):
-        raise UnsupportedSpacesError(f"environment {env_id!r} has {spaces.text}, not vectors", VECTORS_HINT)
+    action_fits = action.is_vector or isinstance(action, DiscreteSpace)
+    if not (action_fits and (observation.is_vector or observation.is_image)):
+        hint = OBSERVATIONS_HINT if action_fits else ACTIONS_HINT
+        raise UnsupportedSpacesError(f"environment {env_id!r} has {spaces.text}, not vectors", hint)
     return spaces

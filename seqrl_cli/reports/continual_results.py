@@ -21,6 +21,7 @@ from seqrl_cli.continual.run_files import (
     short_names,
 )
 from seqrl_cli.continual.run_scores import mean_of_known, scores_of
+from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import read_evaluation_lines
 
@@ -74,6 +75,24 @@ class ContinualGroup:
 
     label: str
     results: tuple[ContinualResult, ...]
+
+    @property
+    def cut_after(self) -> int | None:
+        """The ``continual.max_steps`` that ended episodes before an environment's own limit; None if none was cut."""
+        record = self.results[0].record
+        limit = record.settings.max_steps
+        usual = [known_step_limit(task.env_id) for task in record.tasks]
+        return None if limit is None or all(own is not None and own <= limit for own in usual) else limit
+
+    @property
+    def title(self) -> str:
+        """The label, with a remark where the episodes were cut."""
+        return cut_title(self.label, self.cut_after)
+
+
+def cut_title(label: str, cut_after: int | None) -> str:
+    """``l2m, cut after 20 steps``, as tables and figures call a method; the label alone for whole episodes."""
+    return label if cut_after is None else f"{label}, cut after {cut_after:,} steps"
 
 
 def read_continual(folder: Path) -> tuple[list[ContinualResult], list[str]]:
@@ -176,7 +195,7 @@ def group_continual(results: Sequence[ContinualResult]) -> list[ContinualGroup]:
 def _label(own: _GroupKey, keys: Sequence[_GroupKey]) -> str:
     """The method, and what sets it apart from other groups of the method, or of all where suite and base differ.
 
-    A setting is named where groups differ in it, and this one's is not the default.
+    A setting is named where groups differ in it, and this one's is not the default. A limit of steps is a remark.
     """
     weights = {key.base_sha256 for key in keys if key.base == own.base}
     parts = [f"of {own.suite}"] if len({key.suite for key in keys}) > 1 else []
@@ -185,6 +204,6 @@ def _label(own: _GroupKey, keys: Sequence[_GroupKey]) -> str:
     usual = settled(ContinualConfig(method=own.method), METHODS[own.method]).model_dump()
     others = [dict(key.settings) for key in keys if key.method == own.method]
     for name, value in own.settings:
-        if value != usual[name] and len({str(other[name]) for other in others}) > 1:
+        if name != "max_steps" and value != usual[name] and len({str(other[name]) for other in others}) > 1:
             parts.append(f"{name}={short_text(value)}")
     return " ".join([own.method, *parts])

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from seqrl_cli.data.domains import NAMES, domain_of
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.results import EpisodeResult
@@ -132,5 +134,9 @@ def summarize_episodes(values: Sequence[float], episodes: Sequence[EpisodeResult
         values: ``(n,)``, at least one.
         episodes: the n episodes behind the values, of one dataset and method.
     """
-    first = episodes[0]
-    return summarize(values, [episode.replicate for episode in episodes], named_generator(first.dataset, first.method))
+    return summarize(values, [episode.replicate for episode in episodes], generator_of(episodes))
+
+
+def generator_of(episodes: Sequence[EpisodeResult]) -> np.random.Generator:
+    """The bootstrap's generator for episodes of one dataset and method."""
+    return named_generator(episodes[0].dataset, episodes[0].method)

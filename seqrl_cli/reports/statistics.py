@@ -145,6 +145,26 @@ def t_half_width(values: np.ndarray) -> np.ndarray:
     return np.asarray(t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n))
 
 
+def mean_band(values: np.ndarray, runs: Sequence[str], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % bootstrap interval of the mean at each point of some curves, as :func:`summarize` has it at one point.
+
+    Args:
+        values: (curves, points), two or more curves.
+        runs: the run behind each curve.
+        rng: draws the resamples.
+
+    Returns:
+        The lower and the upper ends, (points,) each.
+    """
+    groups = by_run(np.arange(len(values)), runs)
+    several = len(groups) > 1
+    drawn = _resample_runs(groups, rng) if several else rng.integers(len(values), size=(RESAMPLES, len(values)))
+    numbered = drawn + len(values) * np.arange(RESAMPLES)[:, None]
+    shares = np.bincount(numbered.ravel(), minlength=RESAMPLES * len(values)) / drawn.shape[1]
+    low, high = np.percentile(shares.reshape(RESAMPLES, -1) @ values, [2.5, 97.5], axis=0)
+    return low, high
+
+
 def by_run(values: np.ndarray, runs: Sequence[str]) -> list[np.ndarray]:
     """Split the values by run."""
     names, membership = np.unique(np.asarray(runs), return_inverse=True)

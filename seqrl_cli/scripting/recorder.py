@@ -15,6 +15,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.envs.guard import Environment
 from seqrl_cli.envs.make import FLATTENED, spaces_of
+from seqrl_cli.envs.success import stated_success
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.scripting.dataset import check_file
 from seqrl_cli.scripting.keys import PathLike
@@ -117,7 +118,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         playing.observations.append(self._observation)
         playing.actions.append(np.array(action).reshape(self.action_space.shape or ()))
         playing.rewards.append(float(reward))
-        playing.successes.append(_success(info))
+        playing.successes.append(stated_success(info))
         self._observation = self._flat(observation)
         if terminated or truncated:
             playing.terminated = bool(terminated)
@@ -155,7 +156,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: Any = self.env
         if self._flattens:
             env = gymnasium.wrappers.FlattenObservation(env)
-        spaces_of(env).require_readable(str(self._facts.get("env_id", "the environment")), images=True)
+        name = self._facts["env_id"] or f"environment {type(env.unwrapped).__name__!r}"
+        spaces_of(env).require_readable(name, images=True)
 
 
 def _facts(env: Environment, env_id: str | None) -> dict[str, Any]:
@@ -165,9 +167,3 @@ def _facts(env: Environment, env_id: str | None) -> dict[str, Any]:
         "env_id": env_id or (spec.id if spec else None),
         "gymnasium_version": gymnasium.__version__,
     }
-
-
-def _success(info: dict[str, Any]) -> bool | None:
-    """Whether the environment says that the task is solved; None if it says nothing."""
-    stated = info.get("success", info.get("is_success"))
-    return None if stated is None else bool(stated)

@@ -3,6 +3,7 @@
 import json
 import re
 
+import h5py
 import pytest
 
 from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke
@@ -58,9 +59,31 @@ def test_paper_size_is_foreseen_for_data_that_would_be_fetched(tmp_path):
 def test_what_nobody_knows_is_called_unknown(tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
     assert told(tmp_path / "runs", "train", path, *TINY_TRAIN)["transitions"] == "40"
+    several = told(
+        tmp_path / "runs", "train", "sim/metaworld/reach+sim/metaworld/push", "--arch", "mddt", "--updates", "3"
+    )
+    assert several["parameters"].startswith("unknown") and several["updates"] == 3
     result = invoke(tmp_path / "runs", "download", path, "--dry-run")
     assert result.exit_code == 0 and re.search(r"environment +unknown", result.stdout)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_environment_that_will_be_used_is_shown(tmp_path):
+    shown = told(tmp_path, "train", *SMALL, *TINY_TRAIN)
+    assert shown["config"]["data"]["env_id"] == "Hopper-v4"
+    path = write_file(tmp_path / "mine.hdf5")
+    with h5py.File(path, "a") as file:
+        file.attrs["env_id"] = "Hopper-v5"
+    assert told(tmp_path, "train", path, *TINY_TRAIN)["config"]["data"]["env_id"] == "Hopper-v5"
+    assert told(tmp_path, "download", path)["environment"] == "Hopper-v5"
+
+
+def test_a_run_of_data_without_an_environment_says_so(tmp_path):
+    runs, path = tmp_path / "runs", write_file(tmp_path / "mine.hdf5")
+    assert invoke(runs, "train", path, "--arch", "bc", "model.width=8", "--updates", "2").exit_code == 0
+    assert "none: its dataset names none" in invoke(runs, "runs", "show", "bc-s42").stdout
+    hint = "only download adds it to the dataset: seqrl download local/mine data.env_id=Foo-v4"
+    assert_refused(invoke(runs, "plan", "bc-s42", "data.env_id=Foo-v4"), 1, "does not state which environment", hint)
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,12 @@ def test_what_cannot_be_fine_tuned_is_refused(both):
     succeed(both, "download", "sim/walker2d-medium", "data.transitions=300")
     assert_refused(invoke(both, "finetune", "gpt-s42", "sim/walker2d-medium", "--adapter", "lora"), 1, "walker2d", "")
     assert not (both / OTHER / "gpt-s42-lora").exists()
+
+
+@pytest.mark.parametrize("adapter", ["lora", "ia3"])
+def test_behaviour_cloning_takes_the_adapters_that_need_no_blocks(both, adapter):
+    succeed(both, "train", "sim/hopper-medium", "--arch", "bc", "model.width=16", "--updates", "4")
+    tune = ("finetune", "bc-s42", OTHER, "--updates", "4", "--adapter")
+    succeed(both, *tune, adapter)
+    succeed(both, "plan", f"bc-s42-{adapter}", "--episodes", "1", "plan.max_steps=6")
+    assert_refused(invoke(both, *tune, "houlsby"), 1, "cannot be adapted by a houlsby", "lora or ia3")

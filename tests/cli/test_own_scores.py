@@ -95,8 +95,10 @@ def test_references_are_measured_stored_and_named(fresh, tmp_path):
 
     refused("random", 2, "not two policies")
     refused("expert,data", 2, "no expert policy")
+    assert "random,expert" not in invoke(runs, "download", "local/swing", "--reference", "random,expert").stderr
     refused("data,random", 1, "is not below")
-    succeed(runs, "download", "local/swing", "--reference", "random,data", "--reference-episodes", "3")
+    told = succeed(runs, "download", "local/swing", "--reference", "random,data", "--reference-episodes", "3").stderr
+    assert "already exists" not in told  # which sounds as if nothing were done
     stated = json.loads(succeed(runs, "info", "local/swing", "--json").stdout)
     assert stated["score"] == pytest.approx(100.0)
     attributes = stated["attributes"]

@@ -76,7 +76,7 @@ def test_reward_so_far_of_an_ended_episode_stays(runs):
             file["rewards"] = np.array(rewards, np.float32)
     (line,) = drawn(runs, "gpt-s42", "--kind", "reward")["reward"]["series"]
     assert line["x"] == [0, 1, 2, 3] and line["y"] == [0, 2.5, 3.5, 5]
-    assert line["high"][3] - line["y"][3] == pytest.approx(12.706, abs=1e-3)  # 12.706 x 1.414 / 1.414: 6 and 4
+    assert line["high"][3] - line["y"][3] == pytest.approx(1.0)  # the bootstrap's interval of 6 and 4
 
 
 def test_seeds_are_joined_up_to_where_all_have_got(runs):

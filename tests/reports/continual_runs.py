@@ -18,15 +18,15 @@ from seqrl_cli.runs.record import TaskRecord, now
 from tests.continual.models import tiny_tasks
 
 
-def score(task: TaskRecord, success: float, member: int = 0) -> TaskScore:
-    """Two episodes of a task, played with one adapter."""
+def score(task: TaskRecord, success: float, member: int = 0, reports_success: bool = True) -> TaskScore:
+    """Two episodes of a task, played with one adapter; without success only a return is known."""
     return TaskScore(
         dataset=task.dataset,
         env_id=task.env_id,
         episodes=2,
-        mean_return=1.0,
-        success=success,
-        success_at_end=success / 2,
+        mean_return=1.0 if reports_success else -10 * success,
+        success=success if reports_success else None,
+        success_at_end=success / 2 if reports_success else None,
         inferred=0.75,
         inferred_first=1.0,
         inferred_episodes=0.5,
@@ -42,11 +42,13 @@ def add_run(
     finished: bool = True,
     weights: str = "0",
     datasets: tuple[str, str] | None = None,
+    reports_success: bool = True,
     **settings,
 ) -> None:
     """A run of two tasks, with the success on each before learning and after each stage.
 
-    ``weights`` are the hash of the base's, ``datasets`` other names of the tasks' data.
+    ``weights`` are the hash of the base's, ``datasets`` other names of the tasks' data. Tasks that report no success
+    have returns of minus ten times as much.
     """
     tasks = [task.facts for task in tiny_tasks()]
     if datasets is not None:
@@ -73,5 +75,8 @@ def add_run(
     stages = folder.stages(record)
     for stage, row in list(zip(stages, matrix, strict=True))[: None if finished else -1]:
         make_folder(stage.path)
-        scores = tuple(score(task, value, number) for number, (task, value) in enumerate(zip(tasks, row, strict=True)))
+        scores = tuple(
+            score(task, value, number, reports_success)
+            for number, (task, value) in enumerate(zip(tasks, row, strict=True))
+        )
         write_evaluation(stage, Evaluation(tasks=scores, pretraining=(score(tasks[0], 0.5),), seconds=1.0))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, find_runs
 from seqrl_cli.reports.continual_sources import continual_folders
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line
+from seqrl_cli.workflows.continual.report import make_report
 from tests.cli.conftest import assert_refused, invoke, succeed
 from tests.reports.continual_runs import add_run
 from tests.reports.episode_files import write_episode
@@ -111,6 +113,39 @@ def test_the_table_in_all_formats(runs):
     assert r"\begin{tabular}" in succeed(runs, "table", "two", "-f", "latex").stdout
     rows = list(csv.DictReader(io.StringIO(succeed(runs, "table", "two", "-f", "csv").stdout)))
     assert [row["seeds"] for row in rows] == ["2", "1", "1"]
+
+
+def test_methods_whose_episodes_were_cut_say_so(tmp_path):
+    matrix = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    add_run(tmp_path, "lora", 1, matrix)
+    add_run(tmp_path, "lora", 1, matrix, max_steps=20)
+    add_run(tmp_path, "l2m", 1, matrix, max_steps=20)
+    for words in ((), ("-f", "markdown"), ("-f", "latex"), ("--by", "task")):
+        shown = succeed(tmp_path, "table", "two", *words).stdout
+        assert "lora, cut after 20 steps" in shown and "l2m, cut after 20 steps" in shown
+        assert "do not compare" in " ".join(shown.split()) and "max_steps=20" not in shown
+    rows = json.loads(succeed(tmp_path, "table", "two", "--by", "task", "--json").stdout)["rows"]
+    assert [(row["method"], row["cut_after"]) for row in rows] == [("lora", None), ("lora", 20), ("l2m", 20)]
+    assert [len(row["tasks"]) for row in rows] == [2, 2, 2]
+    panels = json.loads(succeed(tmp_path, "plot", "two", "-k", "matrix", "--json").stdout)["panels"]
+    assert [panel["title"] for panel in panels][:2] == ["lora: success", "lora, cut after 20 steps: success"]
+
+
+def test_values_that_are_returns_are_called_returns(tmp_path):
+    add_run(tmp_path, "lora", 1, [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], reports_success=False)
+    for words, unit in (((), "of returns, because no task reports success"), (("--by", "task"), "end: returns before")):
+        shown = " ".join(succeed(tmp_path, "table", "two", *words).stdout.split())
+        assert unit in shown and "success in percent" not in shown and "in percent; at end" not in shown
+    text = make_report(*only_run(tmp_path), fresh=0).text()
+    assert "lora: average -5.0, forgetting -10.0" in text and "pretraining: 0.50 now, 0.50 before" in text
+
+
+def only_run(runs: Path) -> tuple[ContinualFolder, ContinualRecord]:
+    """The only continual run below a folder, which has learned all of its tasks."""
+    ((folder, record),) = find_runs(RunStore(runs))[0]
+    for stage in folder.stages(record):
+        stage.learned.touch()
+    return folder, record
 
 
 def test_unfinished_runs_are_left_out(runs):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
+from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series, mean_of_running_sums
 from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points, plot_panels
 from seqrl_cli.reports.plot.style import TickLabels
+from seqrl_cli.reports.statistics import mean_band, summarize
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +47,42 @@ def test_ticks_read_as_the_numbers_that_they_stand_at():
     assert TickLabels().format_ticks([0.65, 0.6525, 0.655, 0.6575]) == ["0.65", "0.6525", "0.655", "0.6575"]
     assert TickLabels().format_ticks([1000.0, 1000.5, 1001.0]) == ["1,000", "1,000.5", "1,001"]
     assert TickLabels().format_ticks([0.0, 0.02, 0.04]) == ["0", "0.02", "0.04"]
+
+
+@pytest.mark.parametrize("step", [10.0, 20.0, 3000.0])
+def test_a_single_point_is_drawn_with_whole_ticks_beside_it(step):
+    figure = Figure(figsize=(6.6, 4.0))
+    axes = figure.subplots()
+    series = (Series("bc, training", (step,), (3.0,), faint=True), Series("bc", (step,), (2.0,)))
+    _draw_lines(axes, Panel("loss", "bc: loss", "updates", "loss", series), name_height=0.07)
+    figure.canvas.draw()
+    assert [line.get_marker() for line in axes.lines[:2]] == ["o", "o"]
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert step in ticks and all(tick == round(tick) for tick in ticks)
+
+
+def test_bands_of_rewards_are_the_tables_intervals_and_fit_the_axes():
+    rewards = [np.full(20, -1.0), np.full(12, -3.0), np.linspace(0.0, -4.0, 25)]
+    runs = ["bc-s1", "bc-s1", "bc-s2"]
+    mean = mean_of_running_sums(rewards, runs, np.random.default_rng(0))
+    assert mean.low is not None and mean.high is not None
+    summary = summarize([float(each.sum()) for each in rewards], runs, np.random.default_rng(0))
+    assert (mean.low[-1], mean.high[-1]) == pytest.approx(summary.mean_interval)
+    sums = [np.pad(np.cumsum(each), (0, 25 - len(each)), mode="edge") for each in rewards]
+    assert np.all(np.min(sums, axis=0) <= mean.low[1:]) and np.all(np.max(sums, axis=0) >= mean.high[1:])
+    axes = Figure().subplots()
+    _draw_lines(axes, Panel("reward", "Reward", "step", "return", (Series("bc", **asdict(mean)),)), 0.07)
+    low, high = axes.get_ylim()
+    assert low < min(mean.low) and max(mean.high) < high
+
+
+def test_the_band_of_one_run_is_that_of_its_episodes():
+    values = np.random.default_rng(1).normal(size=(6, 3))
+    low, high = mean_band(values, ["a"] * 6, np.random.default_rng(0))
+    for column in range(3):
+        interval = summarize(values[:, column].tolist(), ["a"] * 6, np.random.default_rng(0)).mean_interval
+        assert (low[column], high[column]) == pytest.approx(interval, abs=0.05)
 
 
 def test_nothing_is_drawn_between_names():

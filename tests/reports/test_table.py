@@ -271,6 +271,28 @@ def test_long_names_go_on_further_in(tmp_path):
     assert max(map(len, lines)) <= 70
 
 
+def test_references_have_the_decimals_of_the_returns_beside_them(tmp_path):
+    for episode in range(2):
+        write_episode(tmp_path / "plans/H5-B16-s0", episode, score=None, **{"return": -23.0 - episode})
+    behaviour = ReferenceRow("sim/hopper-medium", "behaviour (dataset)", -9.22, None, 30)
+    text = shown(build_table(read_results(tmp_path).episodes, references=[behaviour]), 120)
+    assert "-23.5 ± 0.4" in text and "-9.2" in text.split()
+    (tmp_path / "scored").mkdir()
+    write_episode(tmp_path / "scored")
+    scored = shown(build_table(read_results(tmp_path / "scored").episodes, references=[behaviour]), 120)
+    assert "-9" in scored.split()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "words"),
+    [("Hopper-v4", "random,expert"), ("metaworld/hammer-v3", "random,scripted"), ("Pendulum-v1", "random,data")],
+)
+def test_unscored_data_are_told_of_policies_that_ship(tmp_path, env_id, words):
+    write_episode(tmp_path, score=None, env_id=env_id)
+    notes = build_table(read_results(tmp_path).episodes).notes
+    assert any(f"--reference {words} gives a data file scores" in note for note in notes)
+
+
 def test_cut_episodes_are_told_from_whole_ones(tmp_path):
     settings = {"horizon": 15, "beam_width": 128, "max_context_transitions": 5}
     plans = {"short": 20, "usual": 1000}  # of which the latter is Hopper's own limit

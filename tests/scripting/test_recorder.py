@@ -106,8 +106,14 @@ def test_what_cannot_be_recorded_is_named(tmp_path):
     with pytest.raises(SeqrlError, match="not an environment"):
         record(gymnasium.make_vec("CartPole-v1", 2), tmp_path / "a.h5")
     env = Counting()
-    env.action_space = gymnasium.spaces.MultiDiscrete([2, 2])
-    with pytest.raises(SeqrlError, match="actions of kind MultiDiscrete"):
+    for space in (gymnasium.spaces.MultiDiscrete([2, 2]), gymnasium.spaces.Discrete(2, start=1)):
+        env.action_space = space
+        with pytest.raises(SeqrlError, match=f"'Counting' has actions of kind {type(space).__name__}") as refused:
+            record(env, tmp_path / "a.h5")
+        assert refused.value.hint.startswith("wrap its actions: ") and "starts at 0" in refused.value.hint
+    env.action_space = Counting.action_space
+    env.observation_space = gymnasium.spaces.Box(0, 1, (8, 8, 3))
+    with pytest.raises(SeqrlError, match="^environment 'Counting' has observations of shape"):
         record(env, tmp_path / "a.h5")
 
 

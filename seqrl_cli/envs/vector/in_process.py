@@ -10,6 +10,7 @@ import numpy as np
 from seqrl_cli.envs.guard import naming_failures
 from seqrl_cli.envs.make import Environment, episode_limit, make_env, spaces_of
 from seqrl_cli.envs.simulator import MujocoEnv
+from seqrl_cli.envs.success import stated_success
 from seqrl_cli.envs.vector.backend import Columns, EnvLayout, EnvSpec
 
 
@@ -63,8 +64,8 @@ class InProcessBackend:
                 observations[index], rewards[index] = observation, reward
                 if ended or stopped:  # before, forget_step has written the rest
                     terminated[index], truncated[index] = ended, stopped
-                if "success" in info:
-                    successes[index] = info["success"]
+                if (solved := stated_success(info)) is not None:
+                    successes[index] = solved
                 self._note_state(index)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from seqrl_cli.models.adapters.prefixes import PrefixPool
 from seqrl_cli.models.adapters.selection import Current, selection
 from seqrl_cli.models.adapters.share import Share
 from seqrl_cli.models.adapters.specs import LinearSpec, PrefixSpec, PromptSpec, Spec, TokenSpec
-from seqrl_cli.models.adapters.targets import Site, find_sites
+from seqrl_cli.models.adapters.targets import Site, find_sites, suited
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoding.episode_adapters import PREFIXES
 
@@ -184,7 +184,7 @@ def attach(model: nn.Module, spec: Spec, pool: int = 1, generator: torch.Generat
     if not spec.mergeable and not getattr(model, "routes_adapters", False):
         message = f"a {type(model).__name__} cannot be adapted by a {spec.kind}"
         raise SeqrlError(message, "choose lora or ia3, or a dt, odt or mddt")
-    adapters = AdapterSet(model, spec, pool)
+    adapters = AdapterSet(model, suited(spec, model), pool)
     for member in range(pool):
         adapters.reset(member, generator)
     return adapters

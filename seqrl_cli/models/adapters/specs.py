@@ -21,7 +21,8 @@ class LoRASpec:
         dropout: dropout probability of the inputs of ``A``.
         targets: parts of a block (``query``, ``key``, ``value``, ``projection``, ``feed-forward``), or names of linear
             layers. ``feed-forward`` is the first layer of the feed-forward half; ``feed-forward-output`` puts
-            ``B A`` on that layer's outputs instead of its inputs, as L2M does.
+            ``B A`` on that layer's outputs instead of its inputs, as L2M does. A model without blocks, a ``bc``, has
+            the default on its hidden layers.
     """
 
     kind: ClassVar[str] = "lora"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from seqrl_cli.errors import SeqrlError, nearest
+from seqrl_cli.models.adapters.specs import IA3Spec, LoRASpec, Spec
 from seqrl_cli.models.parts import PARTS, Part
 
 
@@ -24,6 +25,17 @@ class Site:
     layer: str
     target: str
     span: tuple[int, int]
+
+
+def suited(spec: Spec, model: nn.Module) -> Spec:
+    """The spec itself, or with the model's own usual targets where the spec has the usual ones of blocks.
+
+    A model without blocks says in ``usual_targets`` which of its layers are adapted unless the user names some.
+    """
+    own = getattr(model, "usual_targets", None)
+    if own and isinstance(spec, LoRASpec | IA3Spec) and spec.targets == type(spec)().targets:
+        return replace(spec, targets=own)
+    return spec
 
 
 def find_sites(model: nn.Module, targets: Sequence[str]) -> list[Site]:
@@ -66,7 +78,13 @@ def _parts_of(module: nn.Module) -> dict[str, Part]:
 
 def _no_match(model: nn.Module, target: str) -> SeqrlError:
     names = {part for module in model.modules() for part in _parts_of(module)}
-    layers = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    layers = {_short(name) for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     close = nearest(target, [*names, *layers])
     hint = f"did you mean {close!r}?" if close else "choose from: " + ", ".join(sorted(names | layers))
     return SeqrlError(f"no layer of this model is called {target!r}", hint)
+
+
+def _short(name: str) -> str:
+    """The last part of a layer's name, unless that is only a number."""
+    last = name.rpartition(".")[2]
+    return name if last.isdigit() else last

@@ -72,6 +72,15 @@ class BehaviourCloning(nn.Module):
         self.head = nn.Linear(width, action_dim)
         initialize(self, generator)
 
+    @property
+    def usual_targets(self) -> tuple[str, ...]:
+        """The layers that adapters are put on unless others are named: those as wide as the network.
+
+        The first hidden layer has no more rank than an observation has numbers, so it is adapted only if it is alone.
+        """
+        names = [f"hidden.{number}.0" for number in range(len(self.hidden))]
+        return tuple(names[1:] or names)
+
     def forward(
         self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor
     ) -> ActionDistribution:

@@ -24,7 +24,7 @@ def _matrices(groups: Sequence[ContinualGroup]) -> list[Panel]:
         learned = first.task_names if len(values) > len(first.task_names) else ["all"]
         rows = ("before", *(f"after {name}" for name in learned))
         heat = HeatMap(rows, tuple(first.task_names), tuple(map(tuple, values.tolist())))
-        title = f"{group.label}: {_measured(group)}"
+        title = f"{group.title}: {_measured(group)}"
         panels.append(Panel("matrix", title + _seeds(group), "task played", "", heat=heat))
     return panels
 
@@ -38,7 +38,7 @@ def _curves(groups: Sequence[ContinualGroup]) -> list[Panel]:
             steps = np.linspace(0, len(result.record.tasks), len(means))
             curves.append(list(zip(steps.tolist(), means.tolist(), strict=True)))
         mean = mean_curve(curves)
-        series.append(Series(group.label, mean.x, mean.y, mean.low, mean.high, mean.count, number))
+        series.append(Series(group.title, mean.x, mean.y, mean.low, mean.high, mean.count, number))
     return [Panel("curve", "Average over all tasks", "tasks learned", _measured(groups[0]), tuple(series))]
 
 
@@ -50,7 +50,7 @@ def _forgetting(groups: Sequence[ContinualGroup]) -> list[Panel]:
         mean = mean_curve([[(0.0, value)] for value in values])
         if mean.low is not None and mean.high is not None:
             interval = mean.low[0], mean.high[0]
-        rows.append(PointsRow(group.label, values, float(np.mean(values)), interval, number))
+        rows.append(PointsRow(group.title, values, float(np.mean(values)), interval, number))
     return [Panel("forgetting", "Forgetting of earlier tasks", f"loss of {_measured(groups[0])}", "", dots=tuple(rows))]
 
 
@@ -67,7 +67,7 @@ def _keys(groups: Sequence[ContinualGroup]) -> list[Panel]:
         rows = tuple(short_names([score.dataset for score in played]))
         columns = tuple("none" if member < 0 else str(member) for member in members)
         seed = group.results[0].record.settings.seed
-        title = f"{group.label}: share of steps by adapter, seed {seed}"
+        title = f"{group.title}: share of steps by adapter, seed {seed}"
         panels.append(Panel("keys", title, "adapter", "", heat=HeatMap(rows, columns, values)))
     return panels
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.reports.statistics import t_half_width
+from seqrl_cli.reports.statistics import mean_band, t_half_width
 
 MAX_POINTS = 500
 """The most points of a line; more cannot be seen."""
@@ -128,23 +128,29 @@ def mean_curve(curves: Sequence[Sequence[tuple[float, float]]]) -> Mean:
     return _with_interval(shared, np.array([[curve[x] for x in shared] for curve in by_x], dtype=np.float64))
 
 
-def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
-    """Average the return so far; an episode that has ended keeps its return.
+def mean_of_running_sums(rewards: Sequence[np.ndarray], runs: Sequence[str], rng: np.random.Generator) -> Mean:
+    """Average the return so far, with a bootstrap interval; an episode that has ended keeps its return.
 
     Args:
         rewards: rewards of each episode, (steps,).
+        runs: the run behind each episode.
+        rng: draws the bootstrap's resamples.
     """
     longest = max(len(each) for each in rewards)
     sums = [np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)]) for each in rewards]
     whole = np.stack([np.pad(each, (0, longest + 1 - len(each)), mode="edge") for each in sums])
     steps = np.unique(np.linspace(0, longest, min(MAX_POINTS, longest + 1)).round().astype(int))
-    return _with_interval(steps.tolist(), whole[:, steps])
+    values = whole[:, steps]
+    return _with_interval(steps.tolist(), values, mean_band(values, runs, rng) if len(values) > 1 else None)
 
 
-def _with_interval(x: Sequence[float], values: np.ndarray) -> Mean:
-    """The mean of ``values`` (curves, x) with its interval."""
+def _with_interval(
+    x: Sequence[float], values: np.ndarray, interval: tuple[np.ndarray, np.ndarray] | None = None
+) -> Mean:
+    """The mean of ``values`` (curves, x) with an interval: Student's unless another is given."""
     y = values.mean(axis=0)
     if len(values) < 2:
         return Mean(tuple(x), tuple(y.tolist()), None, None, 1)
     half = t_half_width(values)
-    return Mean(tuple(x), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))
+    low, high = interval or (y - half, y + half)
+    return Mean(tuple(x), tuple(y.tolist()), tuple(low.tolist()), tuple(high.tolist()), len(values))

@@ -42,6 +42,7 @@ from seqrl_cli.reports.plot.style import (
 
 PANEL_WIDTH = 6.6  # inches, as all sizes here
 PANEL_HEIGHT = 4.0
+_WHOLE_BANDS = ("reward",)  # kinds whose bands lie among the results, so that they are never too wide for the axes
 _TITLE_WIDTH = 62  # characters that fit a panel
 _AXIS_WIDTH = 40  # characters beside the y axis
 ROW_HEIGHT = 0.42  # of a row of points
@@ -148,13 +149,14 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
         axes.set_xscale("log")
     for each in series:
         colour, dash = line_style(each)
-        marker = "o" if len(each.x) <= 12 and not each.faint else None
+        # A line of one point would not be seen; faint lines have no other markers.
+        marker = "o" if len(each.x) <= (1 if each.faint else 12) else None
         if panel.x_names:
             dash = "none"  # nothing lies between names
         thin = {"linewidth": 1.0, "alpha": 0.45} if each.faint else {"linewidth": 1.8}
         axes.plot(each.x, each.y, color=colour, linestyle=dash, marker=marker, markersize=4, **thin)  # type: ignore[arg-type]
     axes.margins(x=0.02, y=0.12)
-    if not panel.x_names or any(each.count < 3 for each in series):
+    if panel.kind not in _WHOLE_BANDS and (not panel.x_names or any(each.count < 3 for each in series)):
         axes.set_ylim(_limits(axes, series))
     for each in series:
         if each.low is None or each.high is None or each.faint:
@@ -163,13 +165,14 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
         if panel.x_names:
             axes.vlines(each.x, each.low, each.high, color=colour, alpha=0.5, linewidth=2.4)
         else:
-            axes.fill_between(each.x, each.low, each.high, color=colour, alpha=_shade(each), linewidth=0)
+            axes.fill_between(each.x, each.low, each.high, color=colour, alpha=_shade(panel, each), linewidth=0)
+    places = {x for each in series for x in each.x}
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
-    elif panel.x_logarithmic or panel.x_names:
-        axes.set_xticks(sorted({x for each in series for x in each.x}))
+    elif panel.x_logarithmic or panel.x_names or len(places) == 1:
+        axes.set_xticks(sorted(places))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(TickLabels())
         axis.set_minor_formatter(NullFormatter())
@@ -178,9 +181,9 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     _name_ends(axes, [each for each in series if not each.faint], name_height)
 
 
-def _shade(series: Series) -> float:
-    """How dark a band is: over two curves it is so wide that it would hide the rest of the panel."""
-    return 0.13 if series.count > 2 else 0.05
+def _shade(panel: Panel, series: Series) -> float:
+    """How dark a band is: Student's over two curves is so wide that it would hide the rest of the panel."""
+    return 0.13 if series.count > 2 or panel.kind in _WHOLE_BANDS else 0.05
 
 
 def _limits(axes: Axes, series: Sequence[Series]) -> tuple[float, float]:

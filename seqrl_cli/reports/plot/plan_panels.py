@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.planning.episode_files import read_array
-from seqrl_cli.reports.groups import drop_repeats, summarize_episodes, task_order
+from seqrl_cli.reports.groups import drop_repeats, generator_of, summarize_episodes, task_order
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, mean_of_running_sums
 from seqrl_cli.reports.plot.run_curves import PlottedRun, as_series, band_note, group_by_method
 from seqrl_cli.reports.results import EpisodeResult
@@ -52,7 +52,7 @@ def read_plans(runs: Sequence[PlottedRun], task: str | None = None) -> list[Plan
 
 
 def reward_panels(runs: Sequence[PlottedRun]) -> list[Panel]:
-    """The return so far in planned episodes."""
+    """The return so far in planned episodes, with bootstrap intervals, which end as those of the returns."""
     panels = [_reward(read_plans(one)) for one in [_of_one_task(runs)] if one]
     tasks = {task: _reward(read_plans(_of_many_tasks(runs), task)) for task in _tasks(runs)}
     panels.append(_small("reward", "Reward of planned episodes by task", tasks))
@@ -62,10 +62,12 @@ def reward_panels(runs: Sequence[PlottedRun]) -> list[Panel]:
 def _reward(found: Sequence[Plans]) -> Panel | None:
     series = []
     for plans in found:
-        arrays = (read_array(episode.path, "rewards") for episode in plans.episodes)
-        rewards = [array for array in arrays if array is not None]
+        arrays = [(episode, read_array(episode.path, "rewards")) for episode in plans.episodes]
+        rewards = [array for _, array in arrays if array is not None]
         if rewards:
-            series.append(as_series(mean_of_running_sums(rewards), plans.label, [plans.first], dash=plans.dash))
+            runs = [episode.replicate for episode, array in arrays if array is not None]
+            mean = mean_of_running_sums(rewards, runs, generator_of(plans.episodes))
+            series.append(as_series(mean, plans.label, [plans.first], dash=plans.dash))
     title = "Reward of planned episodes" + band_note(series, "episodes")
     return Panel("reward", title, "environment step", "return so far", tuple(series)) if series else None
 

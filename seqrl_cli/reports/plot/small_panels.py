@@ -99,7 +99,7 @@ def _draw_lines(axes: Axes, panel: Panel) -> None:
     if panel.y_label.endswith("(%)"):
         low, high = axes.get_ylim()
         axes.set_ylim(min(-4.0, low), max(104.0, high))
-    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(TickLabels())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from seqrl_cli.behaviour.shipped import common_reference
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.across_datasets import (
     STATISTICS,
@@ -63,7 +64,8 @@ def require_across(episodes: Sequence[EpisodeResult]) -> Across:
     across = methods_across(episodes)
     if not across.methods:
         unscored = ", ".join(sorted({episode.dataset for episode in episodes}))
-        hint = "give the data references: seqrl download DATASET --reference random,expert"
+        words = common_reference(episode.env_id for episode in episodes)
+        hint = f"give the data references: seqrl download DATASET --reference {words}"
         raise SeqrlError(f"no results with normalized scores: {unscored} has no reference scores", hint)
     return across
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seqrl_cli.behaviour.shipped import common_reference
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.differing import differing_settings
 from seqrl_cli.reports.groups import drop_repeats, group_episodes, summarize_episodes
@@ -31,7 +32,7 @@ SPREAD_NOTE = (
 )
 RETURN_NOTE = (
     "without reference scores, ±, the 95 % interval and IQM are those of the return; "
-    "seqrl download DATASET --reference random,expert measures two policies and gives a data file scores"
+    "seqrl download DATASET --reference {} gives a data file scores"
 )
 PUBLISHED_NOTE = "published figures are for D4RL's datasets, not for {} of this table: they do not compare"
 SORTS = ("name", "score", "iqm", "return", "time")
@@ -137,8 +138,8 @@ def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow], own_sc
         notes += [f"{dataset}: {own_scales[dataset]}" for dataset in sorted(own)]
     if rows:
         notes.append(SPREAD_NOTE)
-    if any(row.score is None for row in rows):
-        notes.append(RETURN_NOTE)
+    if unscored := [row.env_id for row in rows if row.score is None]:
+        notes.append(RETURN_NOTE.format(common_reference(unscored)))
     if deltas:
         notes.append(DELTA_NOTE)
     return notes

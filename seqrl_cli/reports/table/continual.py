@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult
+from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult, cut_title
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
+from seqrl_cli.reports.table.continual_tasks import CUT_NOTE
 from seqrl_cli.reports.table.escape import latex, markdown
 from seqrl_cli.reports.table.layout import TextRow, fitting_columns, layout_lines, no_room
 from seqrl_cli.reports.table.output import print_lines, print_notes, records_csv
@@ -66,13 +67,20 @@ class ContinualRow:
         method: name of the method, with the settings that set it apart.
         seeds: runs behind the row.
         values: statistics over seeds by measure; percent where success is reported. None where nothing is known.
-        in_percent: whether tasks report success.
+        in_percent: whether all tasks report success.
+        cut_after: the ``continual.max_steps`` that ended episodes early; None for whole episodes.
     """
 
     method: str
     seeds: int
     values: dict[str, Summary | None]
     in_percent: bool
+    cut_after: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The method, with a remark where episodes were cut."""
+        return cut_title(self.method, self.cut_after)
 
 
 @dataclass(frozen=True)
@@ -86,16 +94,37 @@ class ContinualTable:
 def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
     """Summarize groups of runs over their seeds."""
     rows = tuple(_row(group) for group in groups)
-    notes = [
-        "average, forgetting, learned, transfer: of success at any step, in percent; at end: at the last step",
-        "kept: success on the pretraining tasks at the end, of that before learning; parameters: trained per task",
-        "inferred: steps with the right adapter in percent; intervals of 95 %: bootstrap over seeds",
-    ]
-    if any(row.values["transfer"] is not None for row in rows):
+    return ContinualTable(rows, tuple(_notes(groups, rows)))
+
+
+def _notes(groups: Sequence[ContinualGroup], rows: Sequence[ContinualRow]) -> list[str]:
+    """How to read the columns that the table has."""
+
+    def has(key: str) -> bool:
+        return any(row.values[key] is not None for row in rows)
+
+    notes = [CUT_NOTE] if any(row.cut_after is not None for row in rows) else []
+    notes += _unit_notes(groups, rows)
+    if has("retention"):
+        notes.append("kept: success on the pretraining tasks at the end, of that before learning, in percent")
+    notes.append("parameters: trained per task; intervals of 95 %: bootstrap over seeds")
+    if has("inference"):
+        notes.append("inferred, first step, last step: steps with the right adapter in percent")
+    if has("transfer"):
         notes.append("transfer: Continual World's, against the method single, in percent")
-    if not all(row.in_percent for row in rows):
-        notes.insert(0, "some tasks report no success: returns stand in for it")
-    return ContinualTable(rows, tuple(notes))
+    return notes
+
+
+def _unit_notes(groups: Sequence[ContinualGroup], rows: Sequence[ContinualRow]) -> list[str]:
+    """What the averages are averages of; a method's are in percent where all of its tasks report success."""
+    scores = [score for group in groups for result in group.results for score in result.evaluations[0].tasks]
+    if all(score.success is None for score in scores):
+        return ["average, forgetting, learned: of returns, because no task reports success"]
+    percent = ["average, forgetting, learned: of success at any step, in percent; at end: at the last step"]
+    if all(row.in_percent for row in rows):
+        return percent
+    mixed = "some tasks report no success: returns stand in for it, and success beside them is a fraction of episodes"
+    return [mixed, *(percent if any(row.in_percent for row in rows) else [])]
 
 
 def print_continual_table(table: ContinualTable, console: Console) -> None:
@@ -114,7 +143,7 @@ def continual_markdown(table: ContinualTable) -> str:
     lines = [
         "| Method | " + " | ".join(title for title, _ in columns) + " |",
         "|---|" + "---:|" * len(columns),
-        *("| " + " | ".join([markdown(row.method), *(text(row) for _, text in columns)]) + " |" for row in table.rows),
+        *("| " + " | ".join([markdown(row.title), *(text(row) for _, text in columns)]) + " |" for row in table.rows),
     ]
     notes = "\n".join(f"- {markdown(note)}" for note in table.notes)
     return "\n".join(lines) + f"\n\n{notes}\n"
@@ -123,7 +152,7 @@ def continual_markdown(table: ContinualTable) -> str:
 def continual_latex(table: ContinualTable) -> str:
     """A table for a document that loads ``booktabs``; its caption is the notes."""
     columns = _columns(table)
-    rows = [[row.method, *(text(row).replace(MISSING, "--") for _, text in columns)] for row in table.rows]
+    rows = [[row.title, *(text(row).replace(MISSING, "--") for _, text in columns)] for row in table.rows]
     caption = " ".join(f"{note[0].upper()}{note[1:]}." for note in table.notes)
     lines = [
         *(r"\begin{table}[h]", r"\centering", r"\small", rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"),
@@ -138,7 +167,7 @@ def continual_latex(table: ContinualTable) -> str:
 def continual_cells(table: ContinualTable) -> tuple[list[str], list[list[str]]]:
     """The titles of the columns, and the texts of the rows."""
     columns = _columns(table)
-    rows = [[row.method, *(text(row) for _, text in columns)] for row in table.rows]
+    rows = [[row.title, *(text(row) for _, text in columns)] for row in table.rows]
     return ["method", *(title for title, _ in columns)], rows
 
 
@@ -153,7 +182,8 @@ def continual_csv(table: ContinualTable) -> str:
 
 
 def _record(row: ContinualRow) -> dict[str, Any]:
-    found: dict[str, Any] = {"method": row.method, "seeds": row.seeds, "percent": row.in_percent}
+    found: dict[str, Any] = {"method": row.method, "cut_after": row.cut_after, "seeds": row.seeds}
+    found["percent"] = row.in_percent
     for key, summary in row.values.items():
         low, high = (summary.mean_interval if summary else None) or (None, None)
         found |= {key: summary.mean if summary else None, f"{key}_low": low, f"{key}_high": high}
@@ -163,7 +193,7 @@ def _record(row: ContinualRow) -> dict[str, Any]:
 def _row(group: ContinualGroup) -> ContinualRow:
     in_percent = all(result.reports_success for result in group.results)
     values = {measure.key: _summary(group, measure, in_percent) for measure in _MEASURES}
-    return ContinualRow(group.label, len(group.results), values, in_percent)
+    return ContinualRow(group.label, len(group.results), values, in_percent, group.cut_after)
 
 
 def _summary(group: ContinualGroup, measure: _Measure, in_percent: bool) -> Summary | None:

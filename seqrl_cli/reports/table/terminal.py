@@ -24,6 +24,7 @@ from seqrl_cli.reports.table.text import (
     iqm_text,
     mean_interval_text,
     measured,
+    return_digits,
     return_text,
     score_text,
 )
@@ -31,11 +32,11 @@ from seqrl_cli.reports.table.text import (
 
 @dataclass(frozen=True)
 class _Statistic:
-    """One numeric column: its text for a result, a reference, a difference and a published figure."""
+    """One numeric column: its text for a result, a reference beside results, a difference and a published figure."""
 
     title: str
     result: Callable[[ResultRow], str]
-    reference: Callable[[ReferenceRow], str] = lambda row: ""
+    reference: Callable[[ReferenceRow, Sequence[ResultRow]], str] = lambda row, beside: ""
     delta: Callable[[DeltaRow], str] = lambda row: ""
     published: Callable[[Cell], str] = lambda cell: ""
 
@@ -44,27 +45,27 @@ _STATISTICS = (
     _Statistic(
         "seeds\n× n",
         count_text,
-        lambda row: "" if row.episodes is None else str(row.episodes),
+        lambda row, beside: "" if row.episodes is None else str(row.episodes),
         lambda row: counted(row.pairs, "seed"),
     ),
     _Statistic(
         "score\n± s.e.",
         lambda row: score_text(row.score),
-        lambda row: MISSING if row.score is None else fixed(100 * row.score),
+        lambda row, beside: MISSING if row.score is None else fixed(100 * row.score),
         lambda row: delta_text(row.score),
         cell_text,
     ),
     _Statistic(
         "95 %\ninterval",
         mean_interval_text,
-        lambda row: interval_text(row.interval) if row.interval else "",
+        lambda row, beside: interval_text(row.interval) if row.interval else "",
         delta_interval_text,
     ),
     _Statistic(
         "return",
         return_text,
-        lambda row: measured(row.mean_return, 0),
-        lambda row: delta_text(row.return_, digits=0),
+        lambda row, beside: measured(row.mean_return, return_digits(beside)),
+        lambda row: delta_text(row.return_, digits=0 if row.score is not None else 1),
     ),
     _Statistic("IQM", iqm_text),
     _Statistic("steps", lambda row: f"{row.steps:.0f}"),
@@ -111,10 +112,12 @@ def _result_rows(table: ResultsTable, statistics: Sequence[_Statistic]) -> list[
         if rows:
             rows.append(TextRow())
         rows.append(TextRow((dataset,), "bold"))
-        for row in (row for row in table.rows if row.dataset == dataset):
+        own = [row for row in table.rows if row.dataset == dataset]
+        for row in own:
             rows += _own_rows(row, table.deltas, statistics)
         for reference in (reference for reference in table.references if reference.dataset == dataset):
-            rows.append(TextRow((f"  {reference.name}", *(each.reference(reference) for each in statistics)), "dim"))
+            cells = (each.reference(reference, own) for each in statistics)
+            rows.append(TextRow((f"  {reference.name}", *cells), "dim"))
         for column in table.comparison.published().columns:
             if cell := column.cells.get(dataset):
                 rows.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from seqrl_cli.console import amount, counted, with_error
@@ -71,6 +71,12 @@ def return_text(row: ResultRow, digits: int = 0) -> str:
     if error is None:
         return measured(row.return_.mean, digits)
     return with_error(row.return_.mean, error).replace(",", "")
+
+
+def return_digits(rows: Sequence[ResultRow]) -> int:
+    """The most decimals of the mean returns of some rows, for what is printed beside them."""
+    means = [return_text(row).partition(" ")[0] for row in rows]
+    return max((len(mean.partition(".")[2]) for mean in means if "e" not in mean), default=0)
 
 
 def measured(value: float, digits: int = 1) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seqrl_cli.console import byte_size, percent
@@ -52,16 +53,19 @@ class ContinualReport:
         width = max(map(len, rows))
         head = " " * width + "".join(f"  {name}" for name in names)
         lines = [head]
+        shown = [_shown(column) for column in zip(*self.matrix, strict=True)]
         for row, values in zip(rows, self.matrix, strict=True):
-            cells = (f"  {_cell(value):>{len(name)}}" for value, name in zip(values, names, strict=True))
+            cells = (f"  {text(value):>{len(name)}}" for text, value, name in zip(shown, values, names, strict=True))
             lines.append(f"{row:<{width}}{''.join(cells)}")
         return "\n".join([*lines, "", *self._summary(), self.run])
 
     def _summary(self) -> list[str]:
         scores = self.scores
-        lines = [f"{self.method}: average {_cell(scores.average)}, forgetting {_cell(scores.forgetting)}"]
+        text = _shown([value for row in self.matrix for value in row])
+        lines = [f"{self.method}: average {text(scores.average)}, forgetting {text(scores.forgetting)}"]
         if scores.retention is not None and scores.retention_before is not None:
-            kept = f"{_cell(scores.retention)}, {_cell(scores.retention_before)} before"
+            text = _shown([scores.retention, scores.retention_before])
+            kept = f"{text(scores.retention)} now, {text(scores.retention_before)} before"
             lines.append(f"tasks of the pretraining: {kept}")
         if self.inference is not None:
             first, last = self.inference_first or 0.0, self.inference_episodes or 0.0
@@ -100,6 +104,8 @@ def make_report(folder: ContinualFolder, record: ContinualRecord, fresh: int) ->
     )
 
 
-def _cell(value: float) -> str:
-    """Success as a fraction; returns of environments without success as whole numbers."""
-    return f"{value:.2f}" if abs(value) <= 1 else f"{value:,.0f}"
+def _shown(values: Sequence[float]) -> Callable[[float], str]:
+    """How numbers that belong together are written: fractions with two decimals, as returns if any is too large."""
+    if all(abs(value) <= 1.0 for value in values):
+        return lambda value: f"{round(value, 2) + 0.0:.2f}"
+    return lambda value: f"{round(value, 1) + 0.0:,.1f}"

@@ -22,6 +22,7 @@ from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.behaviour.qualities import describe as describe_collection
 from seqrl_cli.behaviour.qualities import named_policy
 from seqrl_cli.behaviour.scripted import has_scripted_policy, scripted_parts
+from seqrl_cli.behaviour.shipped import family_of
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
@@ -72,7 +73,7 @@ class CollectRequest:
     @property
     def family(self) -> str | None:
         """The family with shipped policies that the environment belongs to, if any."""
-        return next((name for name in list_families() if self.env in (name, load_behaviour(name).env_id)), None)
+        return family_of(self.env)
 
     @property
     def env_id(self) -> str:

@@ -81,13 +81,24 @@ def run(request: DownloadRequest, console: Console) -> DatasetReport:
         made = make_all(dataset, request.config.data, console, force=request.force, jobs=request.jobs)
         rows = {part.id: part.stored_size().transitions for part in dataset.members}
         return DatasetReport(dataset.id, dataset.target, bool(made), None, sum(rows.values()), None, None, rows, made)
-    fresh = dataset.ensure(request.config.data, console, force=request.force)
-    remember(request.config.data.env_id)
+    fresh = ensure(request, console)
     if not fresh:
         console.note(f"{dataset.id} already exists; --force makes it again")
-    elif misfit := dataset.describe_misfit(dataset.load_episodes()):
-        console.warn(f"{dataset.id}: {misfit}")
     return summarize(dataset, fresh=fresh)
+
+
+def ensure(request: DownloadRequest, console: Console) -> bool:
+    """Make one dataset unless it exists; returns whether it was made now.
+
+    Raises:
+        SeqrlError: as :meth:`DatasetRef.ensure`.
+    """
+    dataset = request.dataset
+    fresh = dataset.ensure(request.config.data, console, force=request.force)
+    remember(request.config.data.env_id)
+    if fresh and (misfit := dataset.describe_misfit(dataset.load_episodes())):
+        console.warn(f"{dataset.id}: {misfit}")
+    return fresh
 
 
 def summarize(dataset: DatasetRef, *, fresh: bool) -> DatasetReport:
@@ -126,7 +137,7 @@ def dry_run(request: DownloadRequest, console: Console) -> None:
         "from": _origin(dataset),
         "to": dataset.target,
         "already exists": exists,
-        "environment": data.env_id or spec.env_id or "unknown",
+        "environment": sizes.env_id or "unknown",
         "transitions": sizes.text,
         "disk": disk_text(dataset.folder.path, needed) + temporary,
     }

@@ -10,6 +10,7 @@ import numpy as np
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import state_also
 from seqrl_cli.artifacts.references import LOWER_POLICY, UPPER_POLICY
+from seqrl_cli.behaviour.shipped import reference_words
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.episodes import Episodes
@@ -19,7 +20,6 @@ from seqrl_cli.workflows.data import collect, download
 from seqrl_cli.workflows.data.download import DatasetReport, DownloadRequest
 
 DATA = "data"
-_HINT = "for example --reference random,expert, --reference random,data, or --reference random,RUN"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ class ReferenceRequest:
         return DownloadRequest(self.dataset, self.config, self.force)
 
     @property
+    def hint(self) -> str:
+        """Examples of what can be named, with policies that ship for the environment only."""
+        words = dict.fromkeys((reference_words(self.dataset.env_id), "random,data"))
+        return f"for example {', '.join(f'--reference {one}' for one in words)}, or --reference random,RUN"
+
+    @property
     def names(self) -> tuple[str, str]:
         """The two policies.
 
@@ -57,7 +63,7 @@ class ReferenceRequest:
         """
         names = [name.strip() for name in self.policies.split(",")]
         if len(names) != 2 or not all(names):
-            raise UsageError(f"--reference is {self.policies!r}, which is not two policies", _HINT)
+            raise UsageError(f"--reference is {self.policies!r}, which is not two policies", self.hint)
         return names[0], names[1]
 
 
@@ -78,7 +84,7 @@ def run(request: ReferenceRequest, console: Console) -> DatasetReport:
     """
     names = request.names
     _check(request)
-    report = download.run(request.download, console)
+    fresh = download.ensure(request.download, console)
     dataset = request.dataset
     env_id = dataset.environment()
     stopped = when_interrupted("interrupted; the references were not stored", "the same command starts over")
@@ -92,7 +98,7 @@ def run(request: ReferenceRequest, console: Console) -> DatasetReport:
         policies = {LOWER_POLICY: low.described, UPPER_POLICY: high.described}
         state_also(dataset.file, dataset.load_whole(), **facts, **policies)
     console.note(f"{dataset.id}: 0 is {low.described}, 100 {high.described}")
-    return download.summarize(dataset, fresh=report.fresh)
+    return download.summarize(dataset, fresh=fresh)
 
 
 def dry_run(request: ReferenceRequest, console: Console) -> None:
@@ -118,7 +124,7 @@ def _check(request: ReferenceRequest) -> None:
 
 def _measure(name: str, env_id: str, request: ReferenceRequest, console: Console) -> _Reference:
     """The mean return of a policy, of the dataset, or as it is written."""
-    if (number := _as_number(name)) is not None:
+    if (number := _as_number(name, request.hint)) is not None:
         return _Reference(number, f"a return of {number:g}")
     dataset = request.dataset
     if name == DATA:
@@ -129,18 +135,18 @@ def _measure(name: str, env_id: str, request: ReferenceRequest, console: Console
     try:
         policy.policy_name  # noqa: B018
     except UsageError as error:
-        raise UsageError(f"--reference names {name}, but {error.message}", _HINT) from error
+        raise UsageError(f"--reference names {name}, but {error.message}", request.hint) from error
     whole = _whole_episodes(collect.play_policy(policy, console), dataset.step_limit)
     return _described(whole.returns, f"{name}'s mean return")
 
 
-def _as_number(text: str) -> float | None:
+def _as_number(text: str, hint: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
         return None
     if not math.isfinite(number):
-        raise UsageError(f"--reference names a return of {text}", _HINT)
+        raise UsageError(f"--reference names a return of {text}", hint)
     return number
 
 

@@ -35,7 +35,7 @@ def live_line(line: OnlineLine) -> str:
         ("steps", line.env_steps, ",d"),
     ]
     explored = line.get("exploration_return")
-    texts = [] if explored is None else [f"return {amount(explored, 0)}"]
+    texts = [] if explored is None else [f"exploration return {amount(explored, 0)}"]
     return " · ".join([*texts, *(f"{name} {value:{form}}" for name, value, form in parts if value is not None)])
 
 

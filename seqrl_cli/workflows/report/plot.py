@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seqrl_cli.artifacts.locate import find_stored
+from seqrl_cli.behaviour.shipped import common_reference
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
@@ -166,7 +167,8 @@ def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Pan
     published = load_published(presets_folder() / "published") if request.published else ()
     panels = [panel for kind in request.kinds for panel in build_across_panels(kind, episodes, published)]
     if not panels:
-        hint = "plan first: seqrl plan; own data need references: seqrl download DATASET --reference random,expert"
+        words = common_reference(episode.env_id for episode in episodes)
+        hint = f"plan first: seqrl plan; own data need references: seqrl download DATASET --reference {words}"
         raise SeqrlError(f"no planned episode with a normalized score in {store.root}", hint)
     for note in methods_across(episodes).notes:
         console.note(note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,12 @@ from seqrl_cli.reports.table.continual import (
     print_continual_table,
 )
 from seqrl_cli.reports.table.continual_tasks import (
-    TASK_NOTES,
     build_task_rows,
     print_task_rows,
     task_rows_csv,
     task_rows_latex,
     task_rows_markdown,
+    task_rows_notes,
     task_rows_records,
 )
 from seqrl_cli.reports.table.latex import CELLS, LatexOptions, to_latex
@@ -200,8 +201,9 @@ def _of_continual_tasks(
     writers = {"markdown": task_rows_markdown, "csv": task_rows_csv, "latex": task_rows_latex}
     _print_or_write(request, console, partial(print_task_rows, rows), lambda style: writers[style](rows))
     tasks = task_rows_records(rows)
-    found = [{**one, "tasks": [task for task in tasks if task["method"] == one["method"]]} for one in methods]
-    return TableReport(found, TASK_NOTES, str(request.output) if request.output else None)
+    named = itemgetter("method", "cut_after")
+    found = [{**one, "tasks": [task for task in tasks if named(task) == named(one)]} for one in methods]
+    return TableReport(found, task_rows_notes(rows), str(request.output) if request.output else None)
 
 
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:

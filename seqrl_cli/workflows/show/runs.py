@@ -142,7 +142,7 @@ def _main_facts(store: RunStore, folder: RunFolder, record: RunRecord, plans: Se
         "status": record.status,
         "architecture": f"{record.arch}, {record.parameters:,} parameters",
         "dataset": record.dataset,
-        "environment": record.env_id or f"{len(record.tasks)} tasks",
+        "environment": record.env_id or _environments(record),
         **({"fine-tuned from": from_} if from_ else {}),
         "seed": record.seed,
         "updates": row["updates"],
@@ -153,6 +153,11 @@ def _main_facts(store: RunStore, folder: RunFolder, record: RunRecord, plans: Se
         "created": record.created[:16].replace("T", " "),
         "updated": record.updated[:16].replace("T", " "),
     }
+
+
+def _environments(record: RunRecord) -> str:
+    """What a run without an environment of its own is played in."""
+    return counted(len(record.tasks), "task") if record.tasks else "none: its dataset names none"
 
 
 def _held_out_text(folder: RunFolder) -> str:

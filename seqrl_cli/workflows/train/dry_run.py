@@ -42,6 +42,8 @@ def dry_run(request: TrainRequest, console: Console) -> None:
     data = family.current(dataset, config, console)
     if dataset.exists:
         config = complete_config(dataset, config, data)
+    else:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"env_id": sizes.env_id})})
     if not request.force:
         refuse_lost_files(run)
     if data and run.record.exists() and not request.force:
@@ -61,7 +63,8 @@ def dry_run(request: TrainRequest, console: Console) -> None:
     usable = data or placeholder_data(dataset, config, sizes)
     needed = None
     if usable is None:
-        facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown until the data are available")
+        unknown = "unknown until the data are available"
+        facts |= {"parameters": unknown, "updates": config.train.updates or unknown, "estimated time": unknown}
     else:
         job = family.prepare(config, usable, dataset.step_limit, device)
         check_before_training(request, job, console, has_data=data is not None)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.adapters import IA3Spec, LoRASpec, attach
 from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.build import build_decoder, build_model
 from seqrl_cli.models.decision.build import build_policy_decoder
 from seqrl_cli.models.decision.decoder import History
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
+from tests.models.adapters.adapted import shake
 from tests.models.adapters.low_rank import LowRank, adapt
 from tests.models.policies import make_batch, make_policy, tensors
 
@@ -64,6 +67,29 @@ def test_the_decoder_of_a_policy_sees_adapters(arch):
     histories = [History() for _ in observations]
     decided = build_policy_decoder(policy, 3).decide(histories, observations[:, 0], actions[:, 0], returns_to_go[:, 0])
     torch.testing.assert_close(decided.mode, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", [LoRASpec(), IA3Spec()], ids=["lora", "ia3"])
+@torch.no_grad()
+def test_behaviour_cloning_is_adapted_on_its_hidden_layers(spec):
+    policy = make_policy("bc")
+    observations, actions, returns_to_go, timesteps = (each[:, :1] for each in tensors(make_batch()))
+    before = policy(observations, actions, returns_to_go, timesteps).mode[:, 0]
+    adapters = attach(policy, spec)
+    assert [*adapters.layers] == ["hidden.1.0"]  # the first one has no more rank than an observation has numbers
+    shake(adapters)
+    adapters.select(0)
+    expected = policy(observations, actions, returns_to_go, timesteps).mode[:, 0]
+    assert not torch.allclose(before, expected, atol=1e-2)
+    histories = [History() for _ in observations]
+    decided = build_policy_decoder(policy, 1).decide(histories, observations[:, 0], actions[:, 0], returns_to_go[:, 0])
+    torch.testing.assert_close(decided.mode, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_with_numbers_for_names_are_offered_by_their_whole_names():
+    with pytest.raises(SeqrlError, match="'mlp'") as refused:
+        attach(make_policy("bc"), LoRASpec(targets=("mlp",)))
+    assert "head, hidden.0.0, hidden.1.0" in refused.value.hint
 
 
 @pytest.mark.slow
