@@ -49,7 +49,8 @@ def read_anew(dataset_id: str, spec: DatasetSpec, file: DatasetFile, store: RunS
     if episodes.fingerprint() == old.fingerprint():
         state_also(file, old, reading_rules=READING_RULES)
         return
-    change = f"{counted(len(old), 'episode')} are now {len(episodes):,}"
+    same = len(old) == len(episodes)
+    change = f"{counted(len(old), 'episode')} are now {'others' if same else f'{len(episodes):,}'}"
     if runs := [folder for folder, record in store.runs() if dataset_id in record.datasets]:
         trained = f"{counted(len(runs), 'run')} trained on it could not be resumed"
         console.warn(f"an earlier version cut {dataset_id} elsewhere: its {change}; {hint}, but {trained}")

@@ -138,7 +138,7 @@ def current_tokens(
     _check_settings(dataset, tokens, data)
     if tokens.env_id is None and dataset.env_id is not None and not _has_runs(dataset):
         if on_warning:
-            on_warning(f"{_before_its_environment(dataset)}, so it is discretized again")
+            on_warning(f"{_before_its_environment(dataset)}, and needs new tokens")
         return None
     # Times alone prove nothing: a file that was copied, unpacked or synchronized keeps its own.
     same = dataset.facts is not None and dataset.facts.episodes_sha256 == tokens.episodes_sha256

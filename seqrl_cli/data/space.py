@@ -158,11 +158,9 @@ def space_of_rows(rows: NDArray[Any]) -> Space:
 def has_colours_first(shape: Sequence[int]) -> bool:
     """Whether images of a shape have a few planes before rows and columns, as PyTorch wants them.
 
-    Small images must be square for that; one plane that stands there alone may as well be a row.
+    One plane that stands there alone may as well be a row, and so may planes of small images.
     """
-    if len(shape) != 3 or not 1 < shape[0] <= _MAX_PLANES:
-        return False
-    return min(shape[1:]) > _MAX_PLANES or shape[0] < shape[1] == shape[2]
+    return len(shape) == 3 and 1 < shape[0] <= _MAX_PLANES < min(shape[1:])
 
 
 def bounded_by(space: Space, other: Space) -> Space:

@@ -16,7 +16,7 @@ from seqrl_cli.cli.options import default_store
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.console import Console
-from seqrl_cli.data.space import BoxSpace, DiscreteSpace, Space
+from seqrl_cli.data.space import BoxSpace, DiscreteSpace, Space, has_colours_first
 from seqrl_cli.data.states import state_vectors
 from seqrl_cli.envs.guard import Environment
 from seqrl_cli.envs.make import make_env
@@ -250,6 +250,8 @@ class Agent:
         if isinstance(observation, Mapping):  # gymnasium's order of a dictionary's keys
             observation = np.concatenate([np.ravel(observation[key]) for key in sorted(observation)])
         found = np.asarray(observation)
+        if found.dtype == np.uint8 and found.shape != shape and has_colours_first(found.shape):
+            found = np.moveaxis(found, 0, 2)
         if found.ndim == 0 and found.dtype.kind in "iu" and len(shape) == 1 and shape[0] > 1:
             found = state_vectors(found.reshape(1), shape[0], "the observation")[0]
         if self._size is not None and found.ndim == 1:

@@ -131,7 +131,7 @@ def test_actions_get_the_numbers_of_all_games(folder, tmp_path):
         ("reward", np.full(ROWS, 1e300), "reward.* is 1e.300 at row 0, which no float32 can hold"),
         ("reward", np.full(ROWS, np.nan, np.float32), "reward.* is nan at row 0"),
         ("action", np.full(ROWS, -1), "action.* contains the choice -1"),
-        ("terminal", np.full(ROWS, np.nan, np.float32), "neither 0 nor 1"),
+        ("terminal", np.full(ROWS, np.nan, np.float32), "not finite"),
     ],
 )
 def test_values_that_no_dataset_may_have_are_named_with_their_file(folder, name, array, message):

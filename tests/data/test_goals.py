@@ -13,7 +13,6 @@ from seqrl_cli.data.formats.arrays import read_arrays, read_episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.read import read_dataset
 from seqrl_cli.data.formats.reading_log import ReadingLog
-from seqrl_cli.errors import SeqrlError
 
 EPISODES, STEPS = 4, 10
 ROWS = EPISODES * STEPS
@@ -123,6 +122,36 @@ def test_goals_of_images_are_left_out_with_a_warning():
     assert any("cannot be joined" in warning for warning in log.warnings)
 
 
-def test_goals_of_other_rows_are_refused():
-    with pytest.raises(SeqrlError, match="desired_goal has 4 rows, but observations has 40"):
-        read_arrays({**COLUMNS, "desired_goal": np.zeros((EPISODES, 2))}, ReadOptions())
+@pytest.mark.parametrize(
+    "goal",
+    [
+        np.zeros((EPISODES, 2)),
+        np.zeros(ROWS),
+        np.zeros(2),
+        np.full((ROWS, 2), np.nan),
+        np.array(["kitchen"] * ROWS),
+        np.zeros((ROWS, 4, 4, 3)),
+    ],
+    ids=["per episode", "numbers", "one", "none", "words", "images"],
+)
+def test_goals_that_cannot_be_joined_are_left_out(goal):
+    log = ReadingLog()
+    found = read_arrays({**COLUMNS, "desired_goal": goal}, ReadOptions(log=log))
+    assert found.observations.shape == (ROWS, 3)
+    assert goal.dtype.kind == "U" or any("cannot be joined" in warning for warning in log.warnings)
+
+
+def test_observations_with_the_goal_in_them_stay_in_lists_of_episodes():
+    joined = [
+        {**episode, "observation": np.concatenate([episode["observation"], episode["desired_goal"]], axis=1)}
+        for episode in by_episode()
+    ]
+    assert read_episodes(joined, ReadOptions()).observations.shape == (ROWS, 5)
+
+
+def test_goals_of_stacked_episodes_may_have_one_more():
+    parts = by_episode()
+    more = {name: np.stack([np.concatenate([part[name], part[name][-1:] + 1]) for part in parts]) for name in SEEN}
+    stacked = {name: np.stack([part[name] for part in parts]) for name in COLUMNS if name not in SEEN}
+    found = read_arrays({**stacked, **more}, ReadOptions())
+    np.testing.assert_array_equal(found.observations, flattened())

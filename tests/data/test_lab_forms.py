@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from seqrl_cli.data.formats.arrays import read_episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.read import read_dataset
 from seqrl_cli.data.formats.reading_log import ReadingLog
@@ -75,18 +76,42 @@ def test_rows_that_differ_after_an_end_are_an_episode(tmp_path):
     assert read(tmp_path, {**PADDED, "observations": observations}).lengths.tolist() == [20, 12, 8, 7, 20]
 
 
-@pytest.mark.parametrize(("name", "column"), [("ep", IDS), ("demo", IDS), ("num_steps", np.array(LENGTHS))])
-def test_further_names_of_ends(tmp_path, name, column):
-    assert read(tmp_path, {**FLAT, name: column}).lengths.tolist() == LENGTHS
+OTHER_THINGS = {
+    "eps": np.linspace(1, 0, ROWS),
+    "ep": np.cumsum(FLAT["rewards"]),
+    "demo": np.arange(ROWS) < 10,
+    "n_steps": np.ones(ROWS, int),
+    "num_steps": np.array([ROWS]),
+    "limit": np.full(ROWS, 2),
+    "valid": np.ones(ROWS, int),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_THINGS)
+def test_names_that_mean_something_else_end_no_episode(tmp_path, name):
+    both = {**FLAT, "truncated": np.concatenate([ends & (index % 2) for index, ends in enumerate(ENDS)])}
+    assert read(tmp_path, {**both, name: OTHER_THINGS[name]}).lengths.tolist() == LENGTHS
+    log = ReadingLog()
+    before = read(tmp_path, FLAT)
+    assert read(tmp_path, {**FLAT, name: OTHER_THINGS[name]}, log).lengths.tolist() == before.lengths.tolist()
+    assert not any("episode_lengths" in warning for warning in log.warnings)
+
+
+def test_episodes_that_stand_still_are_no_padding(tmp_path):
+    still = {"observations": np.ones((30, 1)), "actions": np.zeros(30, int), "rewards": np.zeros(30)}
+    found = read_episodes([{**still, "terminals": np.arange(30) % 10 == 9}], ReadOptions())
+    assert found.lengths.tolist() == [10] * 3
+    found = read_episodes([{**still, "terminals": np.arange(30) == 9, "timeouts": np.arange(30) == 29}], ReadOptions())
+    assert found.lengths.tolist() == [10, 20]
 
 
 BOUNDS = np.cumsum([0, *LENGTHS])
 CLOCK = np.concatenate([0.05 * np.arange(length) for length in LENGTHS])
 NOT_UNDERSTOOD = {
     "episode_data_index": (np.stack([BOUNDS[:-1], BOUNDS[1:]], axis=1), "rows of episodes"),
-    "episode_counts": (np.array(LENGTHS), "lengths of episodes"),
+    "num_steps": (np.array(LENGTHS), "lengths of episodes"),
     "timestamp": (CLOCK, "starts again with each episode"),
-    "limit": (np.concatenate(ENDS), "marks ends of episodes"),
+    "ep": (IDS, "marks ends of episodes"),
 }
 
 
@@ -129,6 +154,38 @@ def test_shaped_rewards_of_demonstrations_do_not_tell_success(tmp_path):
         read_dataset(path)
     assert read_dataset(path, ReadOptions(dones="ends")).terminals.sum() == LENGTHS.count(MOST)
     assert read_dataset(path, ReadOptions(dones="terminals")).terminals.sum() == len(LENGTHS)
+
+
+def test_one_demonstration_with_stages_does_not_decide_for_the_others(tmp_path):
+    rewards = [np.arange(length) == length - 1 for length in LENGTHS]
+    rewards[1] = rewards[1] + 0.25 * (np.arange(LENGTHS[1]) == 3)
+    path = write_demonstrations(tmp_path / "a.h5", [part.astype(float) for part in rewards])
+    with pytest.raises(SeqrlError, match="dones may mark only that a demonstration stopped"):
+        read_dataset(path)
+
+
+def test_penalties_per_step_do_not_hide_success(tmp_path):
+    rewards = [np.where(np.arange(length) == length - 1, 1 - (length == 12), 0) - 0.01 for length in LENGTHS]
+    assert read_dataset(write_demonstrations(tmp_path / "a.h5", rewards)).terminals.sum() == len(LENGTHS) - 1
+
+
+def test_success_tells_of_demonstrations_with_shaped_rewards(tmp_path):
+    path = write_demonstrations(tmp_path / "a.h5", [rng.uniform(0.01, 0.5, length) for length in LENGTHS])
+    with h5py.File(path, "a") as file:
+        for index, ends in enumerate(ENDS):
+            file[f"data/demo_{index}/success"] = ends & (index > 1)
+    log = ReadingLog()
+    assert read_dataset(path, ReadOptions(log=log)).terminals.sum() == 2 and "success" not in log.left_out
+
+
+def test_padding_in_groups_with_one_more_observation(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for index in range(len(LENGTHS)):
+            group = file.create_group(f"episode_{index}")
+            group["observations"] = zeros_behind(STATES, MOST + 1)[index]
+            group.update({name: column[index] for name, column in PADDED.items() if name != "terminals"})
+            group["terminals"] = STAY[index]
+    assert read_dataset(tmp_path / "a.h5").lengths.tolist() == LENGTHS
 
 
 def test_rewards_of_success_do(tmp_path):

@@ -32,8 +32,14 @@ class PlanesEnv(gymnasium.Env):
         return self.np_random.integers(256, size=self.observation_space.shape, dtype=np.uint8)
 
 
-SHAPES = {"Planes-v0": (3, 9, 9), "Frames-v0": (4, 20, 30), "Colours-v0": (9, 9, 3), "Rows-v0": (9, 9)}
-LAST = {"Planes-v0": (9, 9, 3), "Frames-v0": (20, 30, 4)}
+SHAPES = {
+    "Planes-v0": (3, 13, 13),
+    "Frames-v0": (4, 20, 30),
+    "Small-v0": (3, 9, 9),
+    "Colours-v0": (9, 9, 3),
+    "Rows-v0": (9, 9),
+}
+LAST = {"Planes-v0": (13, 13, 3), "Frames-v0": (20, 30, 4)}
 for name, shape in SHAPES.items():
     gymnasium.register(name, PlanesEnv, max_episode_steps=STEPS, kwargs={"shape": shape})
 

@@ -77,7 +77,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("trajectory_ids", "trajectory_id", "trajectory_index", "trajectory_idx", "trajectories", "trajectory"),
         *("traj_ids", "traj_id", "traj_index", "traj_idx", "traj", "demo_id", "demo_ids", "path_id", "path_ids"),
         *("rollout_ids", "rollout_id", "rollout", "rollout_index", "rollout_idx", "trial_ids", "trial_id", "trial"),
-        *("sequence_ids", "sequence_id", "seq_ids", "seq_id", "ep", "eps", "demo", "demos"),
+        *("sequence_ids", "sequence_id", "seq_ids", "seq_id"),
     ),
     # Counts up within an episode, and starts again in the next.
     "steps": (
@@ -90,7 +90,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("episode_lengths", "episode_length", "episode_lens", "ep_lengths", "ep_lens", "trajectory_lengths"),
         *("traj_lengths", "traj_lens", "path_lengths", "lengths", "lens", "seq_lengths", "seq_length", "seq_lens"),
         *("seq_len", "sequence_lengths", "sequence_length", "sequence_lens", "sequence_len"),
-        *("num_steps", "n_steps", "steps_per_episode", "episode_num_steps"),
         *("episode_len", "ep_len", "ep_length", "trajectory_len", "trajectory_length", "traj_len", "traj_length"),
     ),
     # One in rows that fill up an episode.
@@ -102,6 +101,7 @@ REQUIRED = ("observations", "actions", "rewards")
 MAX_NAMES = 1000
 """A file has far fewer columns; a hostile one has millions of names, and comparing them would take minutes."""
 
+GOAL_ROLES = ("achieved_goals", "desired_goals")
 FLAG_ROLES = ("terminals", "timeouts", "dones")
 END_ROLES = (
     "terminals",
@@ -123,11 +123,13 @@ _ROLES = {name: role for role, names in NAMES.items() for name in names}
 
 # Parts of names that suggest that a column tells of ends, or that rows do not count.
 _HINTS = re.compile(
-    r"done|term|trunc|time_?out|time_?limit|reset|episode|(^|_)ep(s|_)|traj|first|last|(^|_)ends?($|_)|start|mask|valid"
-    r"|final|absorb|discount|continu|boundar|step_?type|limit|(^|_)pad(s|ded|ding)?($|_)"
+    r"done|term|trunc|time_?out|time_?limit|reset|episode|(^|_)ep(s|_|$)|traj|first|last|(^|_)ends?($|_)|start|mask|valid"
+    r"|final|absorb|discount|continu|boundar|step_?type|(^|_)pad(s|ded|ding)?($|_)"
 )
 # More such parts, for files without a column that is known to tell of ends: other columns have these names, too.
-_WEAK_HINTS = re.compile(r"(^|_)eo[eft]($|_)|rollout|trial|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)")
+_WEAK_HINTS = re.compile(
+    r"(^|_)eo[eft]($|_)|rollout|trial|demo|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)"
+)
 
 
 @dataclass(frozen=True)
@@ -176,14 +178,14 @@ class ColumnNames:
     @property
     def goals(self) -> tuple[str, ...]:
         """The goals that belong to the observations, in Gymnasium's order; none unless one is to be reached."""
-        found = (self.first("achieved_goals"), self.first("desired_goals"))
+        found = [self.first(role) for role in GOAL_ROLES]
         return tuple(name for name in found if name is not None) if found[1] is not None else ()
 
     @property
     def needed(self) -> tuple[str, ...]:
         """The columns that must be arrays of numbers."""
         chosen = [self.by_role[role][0] for role in (*REQUIRED, "next_observations") if role in self.by_role]
-        return (*chosen, *self.goals, *(name for role in FLAG_ROLES for name in self.by_role.get(role, ())))
+        return (*chosen, *(name for role in FLAG_ROLES for name in self.by_role.get(role, ())))
 
     def note_left_out(self, listed: Iterable[str], log: ReadingLog) -> None:
         """Tell a log which of the names in a file nothing is read from."""
@@ -196,7 +198,7 @@ class ColumnNames:
     @property
     def possible(self) -> tuple[str, ...]:
         """The columns that may tell of ends or of unused rows; a file may have something else under these names."""
-        roles = [*(role for role in END_ROLES if role not in FLAG_ROLES), "padding", "used"]
+        roles = [*(role for role in END_ROLES if role not in FLAG_ROLES), "padding", "used", *GOAL_ROLES]
         return (*(name for role in roles for name in self.by_role.get(role, ())), *self.doubtful)
 
 

@@ -7,7 +7,7 @@ are then taken for, is in :mod:`~seqrl_cli.data.formats.column_names`; where epi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from seqrl_cli.files.mapped import Mapper
 
 DEFAULT_EPISODE_STEPS = 1000
 
+_FIRST_ROWS = 1000  # which differ already where a part of the observations is not the goal
 _JOINED_AT_ONCE = 1000  # recordings; each takes more memory alone than its rows do
 
 NO_STEP = "episodes without a step were left out"
@@ -124,26 +125,31 @@ def _with_goals(
     if not names.goals:
         return observations
     named = f"{', '.join(names.goals)} and {names.first('observations')}"
-    if observations.ndim != 2 or options.observation_slice is not None:
+    rows = (len(observations), len(observations) + 1)
+    found = [_goal(table.columns[name], rows) for name in names.goals]
+    goals = [goal[: len(observations)] for goal in found if goal is not None]
+    if observations.ndim != 2 or options.observation_slice is not None or len(goals) < len(found):
         options.log.warn(f"{named} cannot be joined, so goals are left out of the observations")
         return observations
-    goals = [table.vectors(name) for name in names.goals]
-    for name, goal in zip(names.goals, goals, strict=True):
-        if len(goal) not in (len(observations), len(observations) + 1):
-            message = f"{table.source}: {name} has {len(goal)} rows, but observations has {len(observations)}"
-            raise SeqrlError(message, LAYOUT_HINT)
-    goals = [goal[: len(observations)] for goal in goals]
     if _contains(observations, goals[-1]):
         return observations
     options.log.remark(f"joined {named}, as Gymnasium does")
     return np.concatenate([*goals, observations], axis=1)
 
 
+def _goal(column: Column, rows: Collection[int]) -> NDArray[np.float32] | None:
+    """Goals ``(n, G)``; None if the column is something else, or some of them are not finite."""
+    if column.ndim != 2 or len(column) not in rows or not column.shape[1] or column.dtype.kind not in "iuf":
+        return None
+    values = np.asarray(column[:], np.float32)
+    return values if np.isfinite(values).all() else None
+
+
 def _contains(observations: NDArray[Any], goal: NDArray[Any]) -> bool:
-    """Whether a goal ``(n, G)`` that differs between rows is a part of the observations ``(n, O)``."""
+    """Whether a goal ``(n, G)`` is a part of the observations ``(n, O)``."""
     size = goal.shape[1]
     parts = (observations[:, first : first + size] for first in range(observations.shape[1] - size + 1))
-    return bool((goal != goal[0]).any()) and any(np.array_equal(part, goal) for part in parts)
+    return any(np.array_equal(part[:_FIRST_ROWS], goal[:_FIRST_ROWS]) and np.array_equal(part, goal) for part in parts)
 
 
 def _first_rows(columns: Mapping[str, Column], used: int, rows: int) -> dict[str, Column]:

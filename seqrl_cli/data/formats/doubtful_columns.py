@@ -25,7 +25,7 @@ def doubt(column: h5py.Dataset | NDArray[Any], rows: int) -> str | None:
     if values is not None and values.ndim == 1 and len(values) > 1 and np.isfinite(values).all():
         if flags_from_bounds(values, rows, first=False) is not None:
             return "if it has the last rows of episodes, rename it to episode_ends"
-        if flags_from_lengths(values, rows) is not None:
+        if len(values) != rows and flags_from_lengths(values, rows) is not None:
             return "if it has the lengths of episodes, rename it to episode_lengths"
     if _has_ranges(column, rows):
         return "if it has rows of episodes, save their last rows as episode_ends"

@@ -36,18 +36,8 @@ _FOLDER = "replay_logs"
 _MAX_INFLATION = 1100  # deflate packs at most 1,032 bytes into one
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _ERRORS = (
-    *(
-        OSError,
-        EOFError,
-        zlib.error,
-        ValueError,
-        TypeError,
-        SyntaxError,
-        tokenize.TokenError,
-        KeyError,
-        OverflowError,
-    ),
-    *(),
+    *(OSError, EOFError, zlib.error, ValueError, TypeError),
+    *(SyntaxError, tokenize.TokenError, KeyError, OverflowError),
 )
 
 
@@ -113,8 +103,8 @@ def _read_slice(folder: Path, number: int, columns: Mapping[str, Path], log: Rea
     if arrays["observation"].dtype != np.uint8 or arrays["action"].dtype.kind not in "iu":
         what = f"observations of {arrays['observation'].dtype} and actions of {arrays['action'].dtype}"
         raise SeqrlError(f"{columns['observation']}: {what}, not bytes and whole numbers", FILE_HINT)
-    if not np.isin(arrays["terminal"], (0, 1)).all():
-        raise SeqrlError(f"{columns['terminal']} has terminals that are neither 0 nor 1", "fetch it again")
+    if not np.isfinite(arrays["terminal"]).all():
+        raise SeqrlError(f"{columns['terminal']} has terminals that are not finite", "fetch it again")
     files_of = {str(path): arrays[name] for name, path in columns.items() if name in arrays}
     table = CheckedColumns(files_of, f"slice {number}", True, None, log)
     actions, rewards = table.actions(str(columns["action"])), table.scalars(str(columns["reward"]))

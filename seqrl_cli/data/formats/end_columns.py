@@ -157,9 +157,10 @@ class EndColumns:
             self.log.warn(f"{name} is not read, because its values are not {_MEANINGS[role]}")
             return None
         self.log.marks_first_rows |= role in ("starts", "step_types")
-        self.log.has_is_last |= role == "ends" and plain_name(name) == "is_last"
         if not found.any() and role not in ("ids", "starts"):
             return None
+        is_rlds = not self._of("terminals") or plain_name(self._of("terminals")[0]) == "is_terminal"
+        self.log.has_is_last |= role == "ends" and plain_name(name) == "is_last" and is_rlds
         self.log.take(name, _MEANINGS[role])
         return found
 

@@ -188,12 +188,13 @@ def settle_dones(
         found = int(episodes.lengths[ended].max()) if found in (None, 0) else found
     elif only_terminals:
         found = None
-    if found == 0:
+    if meaning is None and log.has_shaped_rewards and not only_terminals:
+        _ask(f"{name} may mark only that a demonstration stopped, and its rewards do not tell", log, strict, source)
+        found = None
+    elif found == 0:
         longest = int(episodes.lengths[ended].max())
         _ask(f"{name} may mark time limits, too: its longest episodes have {longest:,} steps", log, strict, source)
         found = None
-    elif found is None and meaning is None and log.has_shaped_rewards and not only_terminals:
-        _ask(f"{name} may mark only that a demonstration stopped, and its rewards do not tell", log, strict, source)
     log.take(name, "terminals" if found is None else f"ends, timeouts after {found:,} steps, else terminals")
     return episodes if found is None else _time_limits(episodes, found)
 

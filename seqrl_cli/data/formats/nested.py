@@ -117,7 +117,8 @@ def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
         _remark_left_out(vectors[1], options)
         columns[observations] = join_vectors(part, vectors)
         for goal in names.goals:
-            columns.pop(goal)
+            columns.pop(goal, None)
+            options.log.leave_out([goal])
     groups = [name for name, column in columns.items() if isinstance(column, h5py.Group)]
     if groups:
         raise SeqrlError(f"{part.source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
@@ -154,13 +155,15 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
 def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Column], list[str]]:
     """The columns of a group that is one episode, and the names of its observations' parts."""
     actions, rewards = part.array(ACTIONS), part.array(REWARDS)
-    ColumnNames.of(part.nodes).note_left_out((name for name in part.nodes if "." not in name), options.log)
+    known = (*SUCCESS, *OBSERVATIONS, *STATES)
+    others = (name for name in part.nodes if "." not in name and name not in known)
+    ColumnNames.of(part.nodes).note_left_out(others, options.log)
     observations, names = _observations(part, options)
     steps = len(actions)
     if len(observations) not in (steps, steps + 1):
         message = f"{part.source} has {len(observations)} observations and {steps} actions"
         raise SeqrlError(message, "there must be as many, or one more")
-    goals = {} if names else {name: part.array((name,))[:steps] for name in ColumnNames.of(part.nodes).goals}
+    goals = {} if names else _goals(part, steps)
     data: dict[str, Column] = {"observations": observations[:steps], "actions": actions, "rewards": rewards, **goals}
     if part.kind in SUCCESS_KINDS:
         is_last = np.arange(steps) == steps - 1
@@ -171,11 +174,19 @@ def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Col
         return {**data, "terminals": is_last & is_terminal, "timeouts": is_last & (not is_terminal)}, names
     marks, kept = _marks(part, steps), steps
     if len(rewards) == steps:
-        kept = rows_before_padding(marks, ColumnNames.of(marks), (observations[:steps], actions, rewards))
+        seen = observations[len(observations) - steps :]  # those after the actions, where there is one more
+        kept = rows_before_padding(marks, ColumnNames.of(marks), (seen, actions, rewards))
     if kept < steps:
         options.log.remark(PADDING)
         data = {name: column[:kept] for name, column in data.items()}
     return data | _ending(part, marks, kept), names
+
+
+def _goals(part: Part, steps: int) -> dict[str, Column]:
+    """Columns of goals with a row per step, or one more."""
+    nodes = {name: part.nodes[name] for name in ColumnNames.of(part.nodes).goals}
+    arrays = {name: part.array((name,)) for name, node in nodes.items() if isinstance(node, h5py.Dataset) and node.ndim}
+    return {name: array[:steps] for name, array in arrays.items()}
 
 
 def _marks(part: Part, steps: int) -> dict[str, Column]:
@@ -233,13 +244,14 @@ def _ending(part: Part, marks: dict[str, Column], kept: int) -> dict[str, Column
 
 def _has_dones_and_shaped_rewards(part: Part, rewards: NDArray[Any]) -> bool:
     """Whether nothing but ``dones`` tells of the end, and rewards of several sizes do not tell success either."""
-    has_only_dones = part.find(TERMINALS) is None and part.find(DONES) is not None
-    return has_only_dones and len(np.unique(rewards[rewards != 0])) > 1
+    tells = any(part.find(names) is not None for names in (TERMINALS, SUCCESS)) or part.find(DONES) is None
+    earned = rewards[rewards > 0] if (rewards > 0).any() else rewards[rewards < 0]
+    return not tells and len(np.unique(earned.astype(np.float32))) > 1
 
 
 def _ends_in_terminal(part: Part, rewards: NDArray[Any], options: ReadOptions) -> bool:
     terminals = part.find(TERMINALS)
-    if terminals is None and part.find(DONES) is not None:
+    if terminals is None and part.find(SUCCESS) is None and part.find(DONES) is not None:
         options.log.remark("an episode whose last row is done ends in a terminal if its last reward is above 0")
         return _last(part.find(DONES)) and rewards.size > 0 and float(rewards.reshape(-1)[-1]) > 0
     return _last(terminals if terminals is not None else part.find(SUCCESS))

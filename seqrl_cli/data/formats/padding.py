@@ -46,8 +46,11 @@ def rows_before_padding(
                 kept = _before_zeros(values, data)
             else:
                 kept = min(_trail(values != 0) + 1, rows)
-                if kept == rows and values.any() and _are_copies(data, int((values != 0).argmax())):
-                    return int((values != 0).argmax()) + 1
+                if kept == rows and (values != 0).sum() == 1 and _are_copies(data, int((values != 0).argmax())):
+                    kept = int((values != 0).argmax()) + 1
+                    if not _is_marked_behind(columns, names, kept):
+                        return kept
+                    kept = rows
             if kept < rows and all((part[kept + 1 :] == part[kept]).all() for part in data):
                 return kept
     return rows
@@ -63,6 +66,12 @@ def _trail(marked: NDArray[np.bool_]) -> int:
     """The row from which marks stay to the end; as many as there are rows if they do not, or if all are marked."""
     first = int(marked.argmax()) if marked.any() else len(marked)
     return first if first and marked[first:].all() else len(marked)
+
+
+def _is_marked_behind(columns: Mapping[str, h5py.Dataset | NDArray[Any]], names: ColumnNames, kept: int) -> bool:
+    """Whether any flag marks a row from so many rows on."""
+    flags = (_numbers(columns[name]) for role in FLAG_ROLES for name in names.by_role.get(role, ()))
+    return any(values[kept:].any() for values in flags)
 
 
 def _are_copies(data: Sequence[NDArray[Any]], last: int) -> bool:

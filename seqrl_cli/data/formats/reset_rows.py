@@ -40,7 +40,9 @@ def settle_reset_rows(
     Raises:
         SeqrlError: the data do not tell, and the user did not say; or nothing remains.
     """
-    if has_reset_rows is None and _has_idle_last_rows(episodes, log.marks_first_rows or log.has_is_last):
+    if has_reset_rows is None and _has_idle_last_rows(
+        episodes, log.marks_first_rows or (log.has_is_last and len(episodes) >= _ENOUGH)
+    ):
         log.remark("the last row of every episode has no action, so it is dropped")
         return _moved(episodes, actions_move=False)
     if has_reset_rows is None:

@@ -106,7 +106,10 @@ def _unstacked(
         for name, column in columns.items()
         if column.shape[:2] == shape and plain_name(name) not in NAMES["next_observations"]
     }
-    by_step[observations] = columns[observations]
+    longer = {
+        name for name in (observations, *names.goals) if columns[name].shape[:2] == columns[observations].shape[:2]
+    }
+    by_step |= {name: columns[name] for name in longer}
     endings = {
         name: column.reshape(-1)
         for name, column in columns.items()
@@ -119,7 +122,7 @@ def _unstacked(
     if 0 in rows:
         options.log.warn(NO_STEP)
     return [
-        {name: column[index, : count + (extra if name == observations else 0)] for name, column in by_step.items()}
+        {name: column[index, : count + (extra if name in longer else 0)] for name, column in by_step.items()}
         | {name: np.asarray(column[index]) for name, column in endings.items()}
         for index, count in enumerate(rows)
         if count
