@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,8 @@ def _contains(observations: NDArray[Any], goal: NDArray[Any]) -> bool:
     """Whether a goal ``(n, G)`` is a part of the observations ``(n, O)``."""
     size = goal.shape[1]
     parts = (observations[:, first : first + size] for first in range(observations.shape[1] - size + 1))
-    return any(np.array_equal(part[:_FIRST_ROWS], goal[:_FIRST_ROWS]) and np.array_equal(part, goal) for part in parts)
+    near = partial(np.allclose, atol=1e-7)  # one of the two may have been stored in another precision
+    return any(near(part[:_FIRST_ROWS], goal[:_FIRST_ROWS]) and near(part, goal) for part in parts)
 
 
 def _first_rows(columns: Mapping[str, Column], used: int, rows: int) -> dict[str, Column]:
