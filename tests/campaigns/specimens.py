@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqrl_cli.download.partial import Partial, Remote
+from seqrl_cli.download.partial import Origin, Partial
 from seqrl_cli.runs.download_hashes import record_hash
 from tests.campaigns.common import Outcome
 from tests.campaigns.forked import command, forked
@@ -81,7 +81,7 @@ def make_runs(folder: Path) -> Path:
     (folder / "unfinished").mkdir()
     unfinished = Partial.beside(folder / "unfinished" / "hopper.hdf5")
     unfinished.path.write_bytes(bytes(100))
-    unfinished.describe(Remote(URL, 1000, '"etag"', None))
+    unfinished.describe(Origin(URL, 1000, '"etag"', None))
     return folder / "runs"
 
 

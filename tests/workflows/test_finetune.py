@@ -235,7 +235,6 @@ def test_a_dry_run_states_the_share_and_writes_nothing(store):
     ("arch", "adapter", "changes", "message"),
     [
         ("gpt", "prompt", {}, "cannot be adapted by a prompt"),
-        ("bc", "lora", {}, "no layer of this model is called"),
         ("dt", "lora", {"finetune__targets": ["quary"]}, "no layer of this model is called 'quary'"),
         ("dt", "lora", {"finetune__rank": 0}, "rank"),
         ("dt", "lora", {"finetune__rank": 99}, "rank 99 is larger"),
