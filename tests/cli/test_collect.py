@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
         (("Swimmer-v9",), 2, "there is no environment 'Swimmer-v9' here", "did you mean 'Swimmer-v4'?"),
         (("Hoper-v4", "--policy", "random"), 1, "no environment 'Hoper-v4'", "Hopper-v4"),
         (("hopper", "--policy", "gpt-s42"), 1, "no run 'gpt-s42'", "seqrl runs"),
-        (
+        ((UNSUITABLE, "--policy", "random"), 1, "has actions of kind MultiDiscrete", "wrap its actions"),
             (UNSUITABLE, "--policy", "random"),
             1,
             "'CountedTwofold-v0' has actions of kind MultiDiscrete",

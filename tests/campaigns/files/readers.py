@@ -87,7 +87,7 @@ RUN_FILES = [
     Kind(f"{RUNS}/gpt-s42/plans/*", "episode-000.*", _episode),
     Kind(f"{RUNS}/gpt-s42/plans/*", "episode-000.json", _episode),
     Kind("runs/downloads.json", "", lambda path: recorded_hash(path.parent, URL)),
-    Kind("unfinished", "hopper.hdf5.part.json", lambda folder: Partial.beside(folder / "hopper.hdf5").remote()),
+    Kind("unfinished", "hopper.hdf5.part.json", lambda folder: Partial.beside(folder / "hopper.hdf5").origin()),
     Kind("presets/base.yaml", "", read_yaml_mapping),
 ]
 
