@@ -23,11 +23,6 @@ pytestmark = pytest.mark.slow
         (("Hoper-v4", "--policy", "random"), 1, "no environment 'Hoper-v4'", "Hopper-v4"),
         (("hopper", "--policy", "gpt-s42"), 1, "no run 'gpt-s42'", "seqrl runs"),
         ((UNSUITABLE, "--policy", "random"), 1, "has actions of kind MultiDiscrete", "wrap its actions"),
-            (UNSUITABLE, "--policy", "random"),
-            1,
-            "'CountedTwofold-v0' has actions of kind MultiDiscrete",
-            "wrap its actions",
-        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
