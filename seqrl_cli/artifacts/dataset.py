@@ -218,7 +218,6 @@ class DatasetRef:
             raise SeqrlError(f"{self.id} is not in {self.store.root} yet", f"seqrl download {self.id}")
         if self.exists:
             check_same_file(self.spec, self.folder.dataset, self.stated)
-        if self.exists:
             options = ReadOptions(self.spec.observation_size, finite=False, reset_rows=False)
             return read_dataset(path, options), dict(self.stated)
         episodes, facts = inspect_user_file(self.spec, path, self.env_id, console)

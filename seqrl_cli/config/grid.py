@@ -72,7 +72,7 @@ class Grid:
         return {key: tuple(texts) for key, texts in named.items() if len(texts) > 1}
 
     @property
-    def search_settings(self) -> list[dict[str, str]]:
+    def plan_settings(self) -> list[dict[str, str]]:
         """Each setting to plan with, as texts by key; none without planning."""
         return [] if self.plan is None else [dict(texts) for texts in combinations(self.plan)]
 

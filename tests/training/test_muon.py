@@ -53,28 +53,23 @@ def test_each_part_steps_as_it_would_alone():
         torch.testing.assert_close(dict(model.named_parameters())[name], parameters[name], atol=1e-6, rtol=1e-5)
 
 
-def test_state_goes_out_and_in():
-    models = [tiny_gpt(), tiny_gpt()]
-    optimizers = [optimizer_of(model) for model in models]
-    set_gradients(models[0])
-    optimizers[0].step()
-    models[1].load_state_dict(models[0].state_dict())
+def load_by_name(optimizers, models) -> None:
     parameters = [trainable_parameters(model) for model in models]
     load_optimizer_tensors(optimizers[1], parameters[1], optimizer_tensors(optimizers[0], parameters[0]))
-    for model, optimizer in zip(models, optimizers, strict=True):
-        set_gradients(model)
-        optimizer.step()
-    for ours, theirs in zip(models[1].parameters(), models[0].parameters(), strict=True):
-        assert torch.equal(ours, theirs)
 
 
-def test_a_state_that_pytorch_loads_is_used():
+def load_as_pytorch(optimizers, models) -> None:
+    optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+
+
+@pytest.mark.parametrize("load", [load_by_name, load_as_pytorch])
+def test_state_goes_out_and_in(load):
     models = [tiny_gpt(), tiny_gpt()]
     optimizers = [optimizer_of(model) for model in models]
     set_gradients(models[0])
     optimizers[0].step()
     models[1].load_state_dict(models[0].state_dict())
-    optimizers[1].load_state_dict(copy.deepcopy(optimizers[0].state_dict()))
+    load(optimizers, models)
     for model, optimizer in zip(models, optimizers, strict=True):
         set_gradients(model)
         optimizer.step()

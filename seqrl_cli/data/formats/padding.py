@@ -46,14 +46,21 @@ def rows_before_padding(
                 kept = _before_zeros(values, data)
             else:
                 kept = min(_trail(values != 0) + 1, rows)
-                if kept == rows and (values != 0).sum() == 1 and _are_copies(data, int((values != 0).argmax())):
-                    kept = int((values != 0).argmax()) + 1
-                    if not _is_marked_behind(columns, names, kept):
-                        return kept
-                    kept = rows
             if kept < rows and all((part[kept + 1 :] == part[kept]).all() for part in data):
                 return kept
-    return rows
+    return _before_copies(columns, names, data)
+
+
+def _before_copies(
+    columns: Mapping[str, h5py.Dataset | NDArray[Any]], names: ColumnNames, data: Sequence[NDArray[Any]]
+) -> int:
+    """The rows up to the only mark of an end, if all behind repeat its observation with one action and one reward."""
+    observations, *others = data
+    flags = (_numbers(columns[name]) for role in FLAG_ROLES for name in names.by_role.get(role, ()))
+    marked = {int(row) for values in flags for row in np.flatnonzero(values)}
+    kept = marked.pop() + 1 if len(marked) == 1 else len(observations)
+    are_copies = kept < len(observations) and (observations[kept:] == observations[kept - 1]).all()
+    return kept if are_copies and all((part[kept:] == part[kept]).all() for part in others) else len(observations)
 
 
 def _numbers(column: h5py.Dataset | NDArray[Any]) -> NDArray[Any]:
@@ -66,21 +73,6 @@ def _trail(marked: NDArray[np.bool_]) -> int:
     """The row from which marks stay to the end; as many as there are rows if they do not, or if all are marked."""
     first = int(marked.argmax()) if marked.any() else len(marked)
     return first if first and marked[first:].all() else len(marked)
-
-
-def _is_marked_behind(columns: Mapping[str, h5py.Dataset | NDArray[Any]], names: ColumnNames, kept: int) -> bool:
-    """Whether any flag marks a row from so many rows on."""
-    flags = (_numbers(columns[name]) for role in FLAG_ROLES for name in names.by_role.get(role, ()))
-    return any(values[kept:].any() for values in flags)
-
-
-def _are_copies(data: Sequence[NDArray[Any]], last: int) -> bool:
-    """Whether all rows after a last one repeat its observation, and have one action and one reward."""
-    observations, *others = data
-    is_repeated = (observations[last + 1 :] == observations[last]).all()
-    return last + 1 < len(observations) and bool(
-        is_repeated and all((part[last + 1 :] == part[last + 1]).all() for part in others)
-    )
 
 
 def _before_zeros(mask: NDArray[Any], data: Sequence[NDArray[Any]]) -> int:

@@ -28,8 +28,6 @@ _TITLES = {
 _INFERENCE_NOTE = (
     "first step, all steps, last step: where the inferred adapter is the right one after all tasks, in percent"
 )
-
-
 CUT_NOTE = (
     "cut after N steps: continual.max_steps ended these episodes, so their values do not compare with those of "
     "complete episodes"

@@ -47,7 +47,7 @@ def dry_run(request: SweepRequest, console: Console) -> None:
     use_threads(sweep.record.threads)
     states = states_of(request.store, sweep_folder(request.store, sweep.record.name), sweep.record)
     console.note(
-        "measuring a few updates" + (", and a few steps of planning …" if request.grid.search_settings else " …")
+        "measuring a few updates" + (", and a few steps of planning …" if request.grid.plan_settings else " …")
     )
     efforts = _efforts(sweep.members, request, console)
     unfinished = [(effort, state) for effort, state in zip(efforts, states, strict=True) if not state.done]
@@ -58,7 +58,7 @@ def dry_run(request: SweepRequest, console: Console) -> None:
     at_once = 1 if request.cluster else request.jobs
     planning: dict[str, Any] = {}
     playing = None
-    if request.grid.search_settings:
+    if request.grid.plan_settings:
         unknown = why_unknown([effort.play for effort, _ in unfinished])
         playing = None if unknown else sum(effort.play.seconds(state) for effort, state in unfinished)
         planning["planning"] = f"not included: {unknown}" if playing is None else _at_most(playing, at_once, request)

@@ -197,7 +197,7 @@ class Resolver:
         name = check_name("run", name or point.name(self.request.name, short_words(point.varied)))
         run = (dataset.folder.run(name).path).relative_to(self.request.store.root).as_posix()
         train = ("train", dataset.id, "--name", name, *self._settings(point))
-        plans = [self._plan(run, settings) for settings in grid.search_settings]
+        plans = [self._plan(run, settings) for settings in grid.plan_settings]
         member = SweepMember(run=run, values=point.axis_values(grid.axes), steps=(train, *plans))
         return Member(member, dataset, config)
 
@@ -265,7 +265,7 @@ def _check_axes(grid: Grid) -> None:
 
 
 def _check_plans(config: Config, grid: Grid) -> None:
-    for settings in grid.search_settings:
+    for settings in grid.plan_settings:
         overrides = parse_overrides([f"{key}={text}" for key, text in settings.items()], plan_keys())
         refuse_foreign_keys(config.model.arch, overrides)
         validate(overridden(config.model_dump(), overrides))
