@@ -134,6 +134,8 @@ def test_axes_of_planning_make_more_plans_of_one_training(seqrl):
         ((DATASET, "model.attention_dropout=[0.1],0.1"), 2, "model.attention_dropout", ""),
         ((), 2, "name a dataset", "seqrl sweep"),
         (("nothing.yaml",), 2, "there is no file nothing.yaml", "paper-tt"),
+        (("paper-ttt",), 2, "unknown dataset or sweep 'paper-ttt'", "paper-tt"),
+        (("hopper-medium-v22",), 2, "unknown dataset 'hopper-medium-v22'", "hopper-medium-v2"),
         ((DATASET, "--plan", ""), 2, "--plan is empty", "--plan default"),
         ((DATASET, "--track", ","), 2, "--track names no tracker", "tensorboard"),
         ((DATASET, "--on", "mars"), 2, "unknown place 'mars'", "slurm"),
@@ -239,8 +241,14 @@ def test_members_with_a_mistake_are_named_and_not_started_again(seqrl, runs):
 
 @pytest.mark.slow
 def test_a_run_with_the_same_settings_is_taken_over(seqrl, runs):
-    """Another command trained it, and the sweep finds nothing to do."""
+    """Another command trained it, and the sweep finds nothing to do; a dry run warns of one with other settings."""
     succeed(runs, "train", DATASET, "--seed", "1", "--name", "gpt-s1", *TINY_TRAIN)
+    same = seqrl("sweep", DATASET, "--seeds", "1-2", *TINY_TRAIN, "--threads", "1", "--dry-run")
+    assert same.exit_code == 0 and "will fail" not in same.stderr, same.output
+    for words in (("sweep", DATASET, "--seeds", "1-2"), ("train", DATASET, "--seeds", "1-2")):
+        other = seqrl(*words, *TINY_TRAIN, "train.weight_decay=0", "--threads", "1", "--dry-run")
+        assert other.exit_code == 0 and other.stderr.count("this member will fail") == 1, other.output
+        assert "gpt-s1 has train.weight_decay" in other.stderr
     done = seqrl("sweep", DATASET, "--seeds", "1", *TINY_TRAIN, "--threads", "1")
     assert done.exit_code == 0 and "1 member: 1 finished" in done.stdout, done.output
     assert "to play: seqrl plan hopper-medium-gpt" in done.stdout
@@ -381,6 +389,8 @@ def test_a_sweep_of_other_members_needs_another_name(seqrl, runs):
     other = seqrl("sweep", DATASET, *TINY_TRAIN, "train.weight_decay=0", "--seeds", "1", "--on", "slurm")
     assert_refused(other, 1, "there is a sweep hopper-medium-gpt already", "--name")
     assert seqrl(*words, "train.weight_decay=0", "--force").exit_code == 0
+    status = "seqrl sweep status hopper-medium-gpt"
+    assert_refused(seqrl("sweep", "hopper-medium-gpt"), 2, "hopper-medium-gpt is a sweep, not a dataset", status)
 
 
 def test_exit_codes_that_are_worth_another_try():

@@ -8,12 +8,15 @@ from typing import Any
 
 from seqrl_cli.artifacts.disk import disk_text, missing_dataset_bytes, total_bytes
 from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.run_conflict import refuse_lost_files
 from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.artifacts.train_job import count_parameters, count_trainable, time_of_update
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.device import choose_device, use_threads
+from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.sweeps import sweep_folder
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.sweep.play_time import PlayEffort, PlayTimes, why_unknown
@@ -21,6 +24,8 @@ from seqrl_cli.workflows.sweep.report import show_states, state_row
 from seqrl_cli.workflows.sweep.setup import Member, SweepRequest, set_up
 from seqrl_cli.workflows.sweep.states import states_of, states_text
 from seqrl_cli.workflows.train.dry_run import placeholder_data
+from seqrl_cli.workflows.train.resume import check_resumable, with_own_penalty
+from seqrl_cli.workflows.train.setup import complete_config
 
 _SHOWN = 40
 
@@ -49,6 +54,9 @@ def dry_run(request: SweepRequest, console: Console) -> None:
     console.note(
         "measuring a few updates" + (", and a few steps of planning …" if request.grid.plan_settings else " …")
     )
+    for member, state in zip(sweep.members, states, strict=True):
+        if not state.done:
+            _warn_of_conflict(member, RunFolder(request.store.root / state.run), console)
     efforts = _efforts(sweep.members, request, console)
     unfinished = [(effort, state) for effort, state in zip(efforts, states, strict=True) if not state.done]
     left = [_left(effort.seconds, effort.updates, state.updates) for effort, state in unfinished]
@@ -81,6 +89,18 @@ def dry_run(request: SweepRequest, console: Console) -> None:
     if len(states) > _SHOWN:
         console.show(f"… and {len(states) - _SHOWN:,} more, which --json lists")
     console.show(f"the first member: {' && '.join(commands[0])}")
+
+
+def _warn_of_conflict(member: Member, run: RunFolder, console: Console) -> None:
+    """Warn of a member that will fail because a run of its name has other settings, or has lost files."""
+    config = with_own_penalty(run, member.config)
+    try:
+        refuse_lost_files(run)
+        data = family_of(config.model.arch).current(member.dataset, config, console) if run.record.exists() else None
+        if data is not None:
+            check_resumable(run, complete_config(member.dataset, config, data), data)
+    except SeqrlError as error:
+        console.warn(f"this member will fail: {error}")
 
 
 def _left(seconds: float | None, updates: int | None, done: int | None) -> float | None:

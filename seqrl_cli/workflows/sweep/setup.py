@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,10 @@ from seqrl_cli.config.grid import Grid, Point, short_words
 from seqrl_cli.config.overrides import dotted_keys, overridden, parse_overrides
 from seqrl_cli.config.presets import refuse_foreign_keys, validate
 from seqrl_cli.config.schema import Config
-from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepMember, SweepRecord, Words, read_sweep, sweep_folder
+from seqrl_cli.workflows.sweep.checks import check_axes, check_dataset, check_same, refuse_equal_names
 from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 
 
@@ -134,12 +133,14 @@ def set_up(request: SweepRequest) -> Sweep:
         SeqrlError: a sweep of this name has other members.
     """
     grid = request.grid
-    _check_axes(grid)
+    for dataset in grid.datasets:
+        check_dataset(request.store, dataset)
+    check_axes(grid)
     known = _existing(request)
     threads = request.threads or (known.threads if known else max(1, request.cores // request.jobs))
     resolver = Resolver(request, threads)
     members = tuple(resolver.member(point) for point in grid.points())
-    _refuse_equal_names(members)
+    refuse_equal_names([member.member for member in members])
     data = [(member, resolver.data_command(member)) for member in members]
     record = SweepRecord(
         name=request.sweep_name,
@@ -150,7 +151,7 @@ def set_up(request: SweepRequest) -> Sweep:
         members=tuple(member.member for member in members),
     )
     if known and not request.force:
-        _check_same(known, record)
+        check_same(known, record)
     missing = {words for member, words in data if not has_data(member)}
     return Sweep(record, members, tuple(words for words in record.data if words in missing))
 
@@ -248,42 +249,11 @@ class Resolver:
         return [*device, "--threads", str(self.threads)]
 
 
-def _check_axes(grid: Grid) -> None:
-    """Refuse axes that would train one model twice, or need several datasets in one folder.
-
-    Raises:
-        UsageError: names the axis.
-    """
-    for key in grid.axes:
-        values = ",".join(grid.train.get(key, ()))
-        if key.startswith("data."):
-            message = f"{key} cannot be an axis: all runs of a dataset read the same dataset.h5 and tokens.h5"
-            raise UsageError(message, "sweep over it in run directories of its own (--runs-dir)")
-        if key.startswith("plan."):
-            message = f"{key} changes no trained model, so as an axis it would train each model several times"
-            raise UsageError(message, f"plan every model with each value: --plan {key}={values}")
-
-
 def _check_plans(config: Config, grid: Grid) -> None:
     for settings in grid.plan_settings:
         overrides = parse_overrides([f"{key}={text}" for key, text in settings.items()], plan_keys())
         refuse_foreign_keys(config.model.arch, overrides)
         validate(overridden(config.model_dump(), overrides))
-
-
-def _refuse_equal_names(members: Sequence[Member]) -> None:
-    """Stop if two members would write one run.
-
-    Raises:
-        UsageError: names the run, and where its members differ.
-    """
-    counts = Counter(member.member.run for member in members)
-    name, count = counts.most_common(1)[0]
-    if count > 1:
-        one, other = [member.member.values for member in members if member.member.run == name][:2]
-        differ = "; ".join(f"{key} = {one[key]} and {other[key]}" for key in one if one[key] != other[key])
-        message = f"two members have the name {name}: {differ or 'their datasets are one'}"
-        raise UsageError(message, "write these values differently, or sweep over them one by one")
 
 
 def _data_commands(commands: Sequence[Words]) -> tuple[Words, ...]:
@@ -301,18 +271,3 @@ def has_data(member: Member) -> bool:
 def _existing(request: SweepRequest) -> SweepRecord | None:
     folder = sweep_folder(request.store, request.sweep_name)
     return read_sweep(folder) if folder.record.exists() and not request.force else None
-
-
-def _check_same(known: SweepRecord, asked: SweepRecord) -> None:
-    """Let a sweep go on, also with more members, and stop at one whose members are others.
-
-    Raises:
-        SeqrlError: names the sweep and the first difference.
-    """
-    steps = {member.run: member.steps for member in asked.members}
-    for member in known.members:
-        if steps.get(member.run) != member.steps:
-            what = f"trains {member.run}" + (" in another way" if member.run in steps else ", which is not asked for")
-            message = f"there is a sweep {known.name} already, and it {what}"
-            hint = "give this one a --name; --force replaces the list of the old one, whose runs stay"
-            raise SeqrlError(message, hint)
