@@ -54,7 +54,7 @@ class TrueTask:
 
 
 class InferredTask:
-    """The adapter of the most likely task.
+    """The adapter of the most likely task; none for states that the encoder of no known task reads.
 
     Args:
         inference: gives the log probabilities of the tasks.
@@ -72,7 +72,8 @@ class InferredTask:
             if self.accumulate and history.evidence is not None:
                 evidence = evidence + history.evidence
             history.evidence = evidence
-            history.adapter = self.inference.member(int(evidence.argmax()))
+            known = float(evidence.max()) > -torch.inf  # else no task has states like these
+            history.adapter = self.inference.member(int(evidence.argmax())) if known else NONE
 
 
 class Gate:

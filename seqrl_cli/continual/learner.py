@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.sections import TasksConfig
@@ -228,12 +227,8 @@ class Learner:
         """The member of a pool whose key has the largest mean score for a task's windows in training."""
         assert self.keys is not None
         name, windows, _ = draw_windows(self.model, data, _WINDOWS, self._generator(task + 1, _MEMBER))
-        queries = functional.normalize(window_queries(self.model, name, windows), dim=1)
-        was_training = self.keys.training
-        self.keys.train()  # which is when rarely used members are preferred
-        found = self.keys.choose(queries.mean(dim=0, keepdim=True))  # has the mean of all cosines
-        self.keys.train(was_training)
-        return int(found.flatten()[0])
+        scores = self.keys.training_scores(window_queries(self.model, name, windows))
+        return int(scores.mean(dim=0).argmax())
 
     def _replay_actions(self, task: int, data: TaskData, stage: int) -> None:
         """Keep statistics of what predicts a task's actions; a head that learns adapts to all tasks so far."""

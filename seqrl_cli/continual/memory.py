@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seqrl_cli.console import byte_size
 from seqrl_cli.continual.learner import Learner
+from seqrl_cli.runs.record import TaskRecord
 
 _FLOAT, _DOUBLE = 4, 8
 
@@ -15,7 +18,7 @@ class ContinualMemory:
     """Bytes, without the data, the windows of an update and what the network computes from them.
 
     Attributes:
-        model: the backbone and all adapters.
+        model: the backbone and all adapters; with a method that restarts from the backbone, its copy too.
         training: the gradients and the optimizer's two moments.
         kept: the tensors that protect or recognize tasks once they are learned, for all tasks.
     """
@@ -31,45 +34,43 @@ class ContinualMemory:
         return ", ".join(f"{byte_size(size)} {name}" for name, size in parts.items() if size)
 
 
-def memory_of(learner: Learner, pretraining: int) -> ContinualMemory:
+def memory_of(learner: Learner, pretraining: Sequence[TaskRecord]) -> ContinualMemory:
     """What a learner that has begun a task will need.
 
     Args:
         learner: the learner of the whole suite.
-        pretraining: number of tasks of the pretraining whose data are here.
+        pretraining: the tasks of the pretraining.
     """
-    numbers = [one.numel() for one in learner.model.parameters() if one.requires_grad]
-    model = _FLOAT * sum(one.numel() for one in learner.model.parameters())
-    return ContinualMemory(model, 3 * _FLOAT * sum(numbers), _kept(learner, pretraining))
+    weights = sum(one.numel() for one in learner.model.parameters())
+    trained = sum(one.numel() for one in learner.model.parameters() if one.requires_grad)
+    copied = sum(one.numel() for one in learner.backbone.values())
+    return ContinualMemory(_FLOAT * (weights + copied), 3 * _FLOAT * trained, _kept(learner, pretraining))
 
 
-def _kept(learner: Learner, pretraining: int) -> int:
-    method, tasks = learner.method, len(learner.tasks)
+def _kept(learner: Learner, pretraining: Sequence[TaskRecord]) -> int:
+    method, tasks = learner.method, learner.tasks
+    number = len(tasks) + len(pretraining)
     kept = 0
     if method.penalty:
-        anchors = tasks + pretraining if method.separate else 1
+        anchors = number if method.separate else 1
         kept += 2 * _FLOAT * anchors * sum(one.numel() for one in learner.learned_parameters().values())
     width = learner.model.head.in_features
     if learner.infers:
-        kept += _DOUBLE * (tasks + pretraining) * width * (width + 1)
+        kept += _DOUBLE * number * width * (width + 1)
     if method.choice == "inferred":
-        kept += _FLOAT * sum(2 * width * _classes(learner, task) for task in range(tasks))
+        kept += _FLOAT * sum(2 * width * _classes(learner, task) for task in tasks)
     if method.replays:
-        kept += sum(learner.settings.replay_transitions * _step(learner, task) for task in range(tasks))
+        names = [task.dataset for task in tasks]
+        replayed = [*tasks, *(task for task in pretraining if task.dataset not in names)]
+        kept += learner.settings.replay_transitions * sum(map(_transition_bytes, replayed))
     return kept
 
 
-def _classes(learner: Learner, task: int) -> int:
+def _classes(learner: Learner, task: TaskRecord) -> int:
     """Classes of a task's actions, at most."""
-    facts = learner.tasks[task]
-    allowed = learner.model.tokens.allowed(facts.choices)
-    return len(range(*allowed.indices(learner.model.tokens.size))) * (1 if facts.choices else facts.action_dim)
+    allowed = learner.model.tokens.allowed(task.choices)
+    return len(range(*allowed.indices(learner.model.tokens.size))) * (1 if task.choices else task.action_dim)
 
 
-def _step(learner: Learner, task: int) -> int:
-    """Bytes of a transition."""
-    facts = learner.tasks[task]
-    wide = 1
-    for size in facts.shape:
-        wide *= size
-    return (1 if len(facts.shape) > 1 else _FLOAT) * wide + _FLOAT * (facts.action_dim + 2)
+def _transition_bytes(task: TaskRecord) -> int:
+    return (1 if len(task.shape) > 1 else _FLOAT) * math.prod(task.shape) + _FLOAT * (task.action_dim + 2)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,19 +190,23 @@ class ContinualFolder:
 
 def write_base(folder: ContinualFolder, record: ContinualRecord, base: str) -> None:
     """Write continual.json with the new name of the pretrained run; ``updated`` stays, since runs are sorted by it."""
-    write_json_atomic(folder.record, record.model_copy(update={"base": base}).model_dump(mode="json"))
+    _write(folder, record, base=base)
 
 
 def write_record(folder: ContinualFolder, record: ContinualRecord) -> ContinualRecord:
-    """Write continual.json with a fresh ``updated`` time and return what was written."""
-    record = record.model_copy(update={"updated": now(), "versions": versions(), "host": host()})
-    write_json_atomic(folder.record, record.model_dump(mode="json"))
-    return record
+    """Write continual.json with the time, the versions and the host of this process; returns what was written."""
+    return _write(folder, record, updated=now(), versions=versions(), host=host())
 
 
 def write_heartbeat(folder: ContinualFolder, record: ContinualRecord, time: str) -> None:
     """Write continual.json with the time at which the run was last heard."""
-    write_json_atomic(folder.record, record.model_copy(update={"heard": time}).model_dump(mode="json"))
+    _write(folder, record, heard=time)
+
+
+def _write(folder: ContinualFolder, record: ContinualRecord, **changes: Any) -> ContinualRecord:
+    record = record.model_copy(update=changes)
+    write_json_atomic(folder.record, record.model_dump(mode="json"))
+    return record
 
 
 def read_record(folder: ContinualFolder) -> ContinualRecord:

@@ -4,8 +4,8 @@ What is unusual about it:
 
 - query, key and value are three layers, but initialization and optimizers treat them as one matrix, as in the
   originals (:func:`initialize_layers`, :func:`joined_parameters`);
-- on a CPU, attention with dropout is computed operation by operation, which is faster than PyTorch's fused kernel
-  (:func:`masked_attention`);
+- on a CPU, attention with dropout or in bfloat16 is computed operation by operation, which is faster than PyTorch's
+  fused kernel (:func:`masked_attention`);
 - the last block can compute some positions only (:meth:`Block.forward_rows`);
 - an adapter can put keys and values before a block's own (:class:`Prefix`).
 """

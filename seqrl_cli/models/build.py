@@ -33,7 +33,7 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
     """Make a model of the named architecture.
 
     Args:
-        arch: a planner in the registry.
+        arch: name of a planner in the registry.
         **arguments: arguments of the constructor.
 
     Raises:

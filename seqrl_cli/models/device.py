@@ -71,7 +71,7 @@ def use_threads(threads: int | None) -> int:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one CPU thread in the block; entering and leaving it takes less than a microsecond."""
+    """Use one CPU thread in the block; entering and leaving it takes microseconds."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -13,7 +13,7 @@ class Dropout(nn.Module):
     """Drop each number with probability ``p`` in training and scale the others up; do nothing in evaluation.
 
     Args:
-        p: the dropout probability, in [0, 1); rounded to a multiple of 2**-16 on a CPU.
+        p: the dropout probability, in [0, 1); on a CPU rounded to a multiple of 2**-16 that is less than 1.
     """
 
     def __init__(self, p: float) -> None:
@@ -39,9 +39,13 @@ def keep_mask(like: Tensor, p: float) -> Tensor:
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits
     draws = words.view(torch.int16)[: like.numel()].view(like.shape)
     mask = torch.empty(like.shape, dtype=like.dtype)
-    return torch.ge(draws, round(p * LEVELS) - LEVELS // 2, out=mask)
+    return torch.ge(draws, _dropped_levels(p) - LEVELS // 2, out=mask)
 
 
 def keep_scale(p: float) -> float:
     """The factor of the kept numbers that preserves the expectation."""
-    return LEVELS / (LEVELS - round(p * LEVELS))
+    return LEVELS / (LEVELS - _dropped_levels(p))
+
+
+def _dropped_levels(p: float) -> int:
+    return min(round(p * LEVELS), LEVELS - 1)

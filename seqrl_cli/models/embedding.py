@@ -82,7 +82,9 @@ class PositionHead(nn.Module):
 
     def linear(self, dim: int) -> tuple[Tensor, Tensor | None]:
         """The map of one dimension: weight (bins + 1, width), and a bias (bins + 1,) where stop is impossible."""
-        weight = self.maps()[dim]
+        weight = self.weight[dim]
+        if self.smooth is not None:
+            weight = weight + functional.pad(self.cosines @ self.smooth[dim], (0, 0, 0, len(weight) - self.bins))
         if len(weight) > self.bins:
             return weight, None
         bias = weight.new_zeros(self.bins + 1)
@@ -113,9 +115,9 @@ class PositionHead(nn.Module):
 
 
 def cosines(bins: int, frequencies: int) -> Tensor:
-    """The lowest frequencies of the discrete cosine transform without the constant, (bins, frequencies), of norm one.
+    """The lowest frequencies of the discrete cosine transform without the constant, (bins, frequencies).
 
-    The norm is that of the mean square over the bins.
+    Each has a mean square of one over the bins.
     """
     phases = math.pi * (torch.arange(bins, dtype=torch.float64) + 0.5) / bins
     waves = torch.cos(phases[:, None] * torch.arange(1, frequencies + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.online.players import EpisodePlayer, MakeAgent
@@ -50,7 +51,7 @@ class EpisodeCollector:
         """
         first = iteration * self.episodes if self.fresh else 0
         records = self.player.play(self.make_agent, self.seed, range(first, first + self.episodes), on_step)
-        return [_trajectory(record) for record in sorted(records, key=_number) if self._is_finite(record)]
+        return [_trajectory(record) for record in sorted(records, key=attrgetter("episode")) if self._is_finite(record)]
 
     def _is_finite(self, record: EpisodeRecord) -> bool:
         """Whether an episode may enter the buffer; a diverged simulation may not."""
@@ -59,10 +60,6 @@ class EpisodeCollector:
             kind = "exploration" if self.fresh else "evaluation"
             self.on_warning(f"{kind} episode {record.episode} is left out: it has {broken} that are not finite")
         return not broken
-
-
-def _number(record: EpisodeRecord) -> int:
-    return record.episode
 
 
 def _trajectory(record: EpisodeRecord) -> Trajectory:

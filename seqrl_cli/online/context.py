@@ -79,7 +79,7 @@ class FinetuneContext:
 class OnlineSettings:
     """How to fine-tune; the paper's values are those of the configuration.
 
-    Args:
+    Attributes:
         iterations: number of iterations of the whole run, including those before a resume.
         seed: seed of the choice of windows.
         episodes: exploration episodes per iteration.

@@ -18,7 +18,7 @@ from seqrl_cli.online.context import EvaluationSummary, FinetuneContext, OnlineS
 from seqrl_cli.tracking.sinks import Sink, send, started
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
-    newest_checkpoint,
+    checkpoint_to_resume,
     reading_state,
     saved_states,
     tidy,
@@ -133,7 +133,7 @@ class FineTuner:
 
     def begin(self, on_warning: Callable[[str], None] | None = None) -> None:
         """Resume from the newest checkpoint, or fill the buffer from the offline trajectories."""
-        found = newest_checkpoint(self.context.checkpoints, on_warning)
+        found = checkpoint_to_resume(self.context.checkpoints, on_warning)
         if found:
             with reading_state(self.context.checkpoints, found):
                 self._restore(found, on_warning)

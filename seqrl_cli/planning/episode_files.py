@@ -204,7 +204,7 @@ def write_episode(
     path = path.with_name(STAGED + path.name) if staged else path
     with write_hdf5(path.with_suffix(".h5"), track_order=True) as file:
         file.attrs.update(env_id=plan.env_id, dataset=plan.dataset, schema_version=SCHEMA_VERSION)
-        for name, array in asdict(record).items():
+        for name, array in vars(record).items():
             if isinstance(array, np.ndarray):
                 file.create_dataset(name, data=array, compression="gzip", track_times=False)
     content = {
@@ -216,7 +216,6 @@ def write_episode(
         "success": None if record.successes is None else bool(record.successes.any()),
         "success_at_end": None if record.successes is None else bool(record.successes[-1]),
         "episode": record.episode,
-        "seed": plan.seed,
         "environment_seed": record.seed,
         **asdict(plan),
         "seconds_per_step": record.seconds_per_step,

@@ -16,7 +16,8 @@ def filter_cdf(logits: Tensor, cdf: float) -> Tensor:
 
     Probabilities are summed up from the least likely token. The last token at which the sum is below ``cdf`` is
     dropped, with all tokens that are at most as likely. So 0.6 keeps roughly the most likely 40 % of the probability:
-    the complement of a nucleus of the same size. The most likely tokens always stay.
+    the complement of a nucleus of the same size. If no sum is below ``cdf``, the least likely tokens are dropped. The
+    most likely ones always stay.
 
     Args:
         logits: (..., tokens).

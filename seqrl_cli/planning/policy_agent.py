@@ -18,7 +18,7 @@ class PolicyAgent:
     """Executes a policy's actions, for all episodes in one batch.
 
     Args:
-        policy: the policy, on its device; its weights are copied, so later updates have no effect.
+        policy: the policy, on its device. After its weights change, make another agent: some of them are copied.
         target_return: return-to-go at the start of an episode; it decreases by each reward (Chen et al. 2021,
             algorithm 1).
         context: number of steps that the policy sees.

@@ -34,9 +34,9 @@ class LiveEpisode:
         episode: number of the episode.
         seed: the environment's seed.
         generator: the episode's own random numbers, for the agent.
-        observations: observations so far, (observation_dim,) each.
+        observations: observations so far, (observation_dim,) each, or images (*shape,).
         states: states of the simulator, one per observation.
-        actions: actions so far, as executed, (action_dim,) each.
+        actions: actions so far, as executed, (action_dim,) each, or discrete choices ().
         rewards: rewards so far.
         total_reward: sum of the rewards.
         seconds: wall time so far.

@@ -60,7 +60,7 @@ class TaskAgent:
     def reset(self, episode: LiveEpisode) -> None:
         """See :meth:`Agent.reset`."""
         task = self.task
-        body = int(self.decoder.model.body_numbers(task.input, [task.body]))
+        body = self.decoder.model.bodies(task.input).index(task.body)
         history = TaskHistory(task.input, task.action_dim, task.choices, body, task=task.dataset)
         episode.agent_state = _TaskEpisode(task, self.target_return, history)
 

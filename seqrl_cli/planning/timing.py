@@ -28,7 +28,7 @@ def seconds_per_step(rollout: Rollout, context: int, plan_freq: int = 1, patienc
         rollout: a fresh rollout.
         context: transitions until the model's context is full.
         plan_freq: steps from search to search, whose times are averaged.
-        patience: seconds after which the steps so far must do.
+        patience: seconds after which no further steps are measured, once there were two searches.
 
     Raises:
         SeqrlError: an environment failed.

@@ -41,12 +41,11 @@ def augment(observations: Tensor, kind: Augmentation) -> Tensor:
 def _shifted(images: Tensor) -> Tensor:
     """Images (batch, channels, height, width), shifted; the channels of a window are shifted alike."""
     batch, _, height, width = images.shape
-    padded = functional.pad(images.float(), [_PAD] * 4, mode="replicate")
     top, left = torch.randint(0, 2 * _PAD + 1, (2, batch, 1))
-    rows = (top + torch.arange(height)).to(images.device)
-    columns = (left + torch.arange(width)).to(images.device)
+    rows = (top + torch.arange(height) - _PAD).clamp(0, height - 1).to(images.device)
+    columns = (left + torch.arange(width) - _PAD).clamp(0, width - 1).to(images.device)
     index = torch.arange(batch, device=images.device)[:, None, None]
-    return padded.movedim(1, -1)[index, rows[:, :, None], columns[:, None, :]].movedim(-1, 1).to(images.dtype)
+    return images.movedim(1, -1)[index, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 def _rotated(images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
 from seqrl_cli.tracking.metrics import Values
+from seqrl_cli.training.checkpoint_folders import step_folder
 
 BEST_FILE = "best.json"
 LOSS = "validation_loss"
@@ -72,7 +73,7 @@ def read_best(checkpoints: Path) -> Best | None:
         found = best_from(read_json(checkpoints / BEST_FILE))
     except (OSError, ValueError):
         return None
-    return found if found is not None and (checkpoints / f"{found.step:08d}").is_dir() else None
+    return found if found is not None and step_folder(checkpoints, found.step).is_dir() else None
 
 
 def best_from(values: object) -> Best | None:

@@ -39,6 +39,7 @@ MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
 LAST_FILE = "last"
+_REPLACED = ".replaced"
 
 WRONG_STATE = (JsonFieldError, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """What trainers raise, beside SeqrlError, when they restore a training state with a wrong value."""
@@ -97,9 +98,7 @@ def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int, judge
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", suffix=".tmp", dir=checkpoints))
         try:
             _write_files(temporary, checkpoint, judgement)
-            if final.exists():
-                shutil.rmtree(final)
-            temporary.rename(final)
+            _rename(temporary, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         fsync(checkpoints)
@@ -207,6 +206,18 @@ def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | Non
     return None if found is None else found[1]
 
 
+def checkpoint_to_resume(checkpoints: Path, on_warning: Callable[[str], None] | None = None) -> Checkpoint | None:
+    """What ``newest_checkpoint`` finds, for a process that holds the run's lock.
+
+    A checkpoint that was being replaced when a process was killed is brought back before.
+    """
+    for replaced in checkpoints.glob(f".*{_REPLACED}"):
+        final = checkpoints / replaced.name.removeprefix(".").removesuffix(_REPLACED)
+        if not final.exists():
+            replaced.rename(final)
+    return newest_checkpoint(checkpoints, on_warning)
+
+
 def newest_model(
     checkpoints: Path, on_warning: Callable[[str], None] | None = None
 ) -> tuple[int, dict[str, Tensor]] | None:
@@ -239,6 +250,22 @@ def _newest_whole(
         message = f"no checkpoint in {checkpoints} is whole: {damaged[0].message}"
         raise SeqrlError(message, "start the run over with --force")
     return None
+
+
+def _rename(temporary: Path, final: Path) -> None:
+    """Give a checkpoint's folder its name; one that has this name already is removed after that."""
+    replaced = final.with_name(f".{final.name}{_REPLACED}")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if not final.exists():
+        temporary.rename(final)
+        return
+    final.rename(replaced)
+    try:
+        temporary.rename(final)
+    except BaseException:
+        replaced.rename(final)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _write_files(folder: Path, checkpoint: Checkpoint, judgement: Best | None) -> None:
@@ -311,5 +338,6 @@ def _damaged(folder: Path, name: str, what: str) -> DamagedCheckpointError:
 
 def _remove_leftovers(checkpoints: Path) -> None:
     """Remove temporary folders that a killed process left behind; the run's lock excludes other writers."""
-    for leftover in checkpoints.glob(".*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for pattern in (".*.tmp", f".*{_REPLACED}"):
+        for leftover in checkpoints.glob(pattern):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -15,7 +15,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.tracking.metrics import Values
 from seqrl_cli.tracking.sinks import Sink, send, started
-from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, reading_state, settle_best, tidy
+from seqrl_cli.training.checkpoints import Checkpoint, checkpoint_to_resume, reading_state, settle_best, tidy
 from seqrl_cli.training.evaluation import Evaluation
 from seqrl_cli.training.keeping import Evaluations, Keeper
 from seqrl_cli.training.rng import preserve_rng_state
@@ -67,7 +67,7 @@ def fit(
         train: windows to train on.
         validation: held-out windows, possibly none.
         settings: how to train.
-        trainer: ``TokenTrainer`` for token models, ``PolicyTrainer`` for policies.
+        trainer: ``TokenTrainer`` for token models, ``PolicyTrainer`` for policies, ``TaskTrainer`` for many tasks.
         checkpoints: folder of checkpoints; with None nothing is saved or resumed.
         sinks: receive each log step.
         on_progress: called with (updates made, all updates) after each update.
@@ -158,7 +158,7 @@ def _resume(
     job: Trainer, checkpoints: Path | None, keep: int, on_warning: Callable[[str], None] | None, world: World
 ) -> int:
     """Restore the newest whole checkpoint, if there is one; returns the updates made."""
-    found = _shared(newest_checkpoint(checkpoints, on_warning) if checkpoints else None, world)
+    found = _shared(checkpoint_to_resume(checkpoints, on_warning) if checkpoints else None, world)
     if found is None:
         return job.step
     with reading_state(checkpoints or Path(), found):

@@ -18,7 +18,7 @@ FLOOR = 0.1
 class Schedule:
     """Linear warm-up, then half a cosine down to a tenth of the rate, or a line down to zero.
 
-    Args:
+    Attributes:
         kind: ``clamped`` stays at a tenth after ``final_tokens``; ``tt-exact`` follows the cosine up and down again,
             as the Trajectory Transformer's published runs did; ``linear`` ends at zero.
         warmup_tokens: tokens until the full rate is reached.

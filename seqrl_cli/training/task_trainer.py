@@ -146,11 +146,12 @@ class TaskTrainer:
         }
 
     def _passes(self, draws: Sequence[DomainDraw], counts: Sequence[Mapping[Part, int]], shard: int) -> list[Pass]:
-        """The forward passes of one shard, one per domain and draw."""
+        """The forward passes of one shard: one per domain and draw that has windows there."""
         self.world.seed(self.settings.seed, self.step, shard)
         return [
-            partial(self._measure, draw.weight, draw.shard(self.world.shards, shard), count)
+            partial(self._measure, draw.weight, starts, count)
             for draw, count in zip(draws, counts, strict=True)
+            if (starts := draw.shard(self.world.shards, shard))
         ]
 
     def _measure(self, weight: float, starts: Starts, counts: Mapping[Part, int]) -> Measures:

@@ -32,7 +32,7 @@ class LoopSettings(Protocol):
 
 
 class Trainer(Protocol):
-    """Trains a model, one update at a time: ``TokenTrainer`` or ``PolicyTrainer``."""
+    """Trains a model, one update at a time: ``TokenTrainer``, ``PolicyTrainer`` or ``TaskTrainer``."""
 
     @property
     def step(self) -> int:

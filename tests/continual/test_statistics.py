@@ -69,6 +69,14 @@ def test_the_nearest_task_of_the_same_input_is_chosen(with_head):
     assert [episode.adapter for episode in episodes] == [NONE, 0, 1, 2]
 
 
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_states_of_a_kind_that_no_task_has_keep_the_backbone(accumulate):
+    chooser, episode = InferredTask(TaskInference(KNOWN), accumulate), history(0.1, 0.1, name="arm")
+    for _ in range(2):
+        chooser.choose([episode])
+        assert episode.adapter == NONE
+
+
 def test_evidence_of_an_episode_outweighs_one_odd_step():
     adapters = {}
     for accumulate in (False, True):

@@ -90,7 +90,8 @@ def make_case(name: str) -> Case:
 
     Args:
         name: an architecture; after ``calm-`` without dropout, which depends on the number of processes; after
-            ``exact-`` also in float64, so that only the order of sums depends on it.
+            ``exact-`` also in float64, so that only the order of sums depends on it; after ``one-`` with batches of
+            one window, so that all processes but one have none.
     """
     form, _, arch = name.rpartition("-")
     case = _token_case(arch, UPDATES) if arch in ("gpt", "retnet") else _other_case(arch, UPDATES)
@@ -102,6 +103,8 @@ def make_case(name: str) -> Case:
                     setattr(module, attribute, 0.0)
     if form == "exact":
         return _in_float64(case)
+    if form == "one":
+        return replace(case, settings=replace(case.settings, batch_size=1))
     if form == "fast":
         return replace(case, settings=replace(case.settings, precision="bf16", compile=True))
     return case

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import subprocess
@@ -14,6 +15,7 @@ from seqrl_cli.training.checkpoint_folders import saved_steps, step_folder
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
     DamagedCheckpointError,
+    checkpoint_to_resume,
     newest_checkpoint,
     newest_model,
     read_checkpoint,
@@ -153,6 +155,31 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
     found = newest_checkpoint(tmp_path)
     assert found is not None and found.step == 1
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_checkpoint_is_replaced_and_comes_back_if_that_fails(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, checkpoint(1), keep=1)
+    rename, failing = Path.rename, [OSError(errno.EIO, "input/output error")]
+
+    def fail_once(path: Path, target: Path) -> Path:
+        if path.suffix == ".tmp" and failing:
+            raise failing.pop()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(SeqrlError, match="input/output error"):
+        write_checkpoint(tmp_path, checkpoint(1, size=5), keep=1)
+    assert len(read_model(step_folder(tmp_path, 1))["weight"]) == 4
+    write_checkpoint(tmp_path, checkpoint(1, size=5), keep=1)
+    assert len(read_model(step_folder(tmp_path, 1))["weight"]) == 5
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_checkpoint_that_was_being_replaced_at_a_kill_comes_back(tmp_path):
+    write_checkpoint(tmp_path, checkpoint(1), keep=1).rename(tmp_path / ".00000001.replaced")
+    assert newest_checkpoint(tmp_path) is None
+    found = checkpoint_to_resume(tmp_path)
+    assert found is not None and found.step == 1 and not list(tmp_path.glob(".*"))
 
 
 def test_projections_that_an_older_version_joined_are_read_apart(tmp_path):

@@ -73,6 +73,13 @@ def test_two_processes_equal_one_in_float64(pair, tmp_path, name):
     assert losses(pair / name) == pytest.approx(losses(tmp_path / name), rel=1e-12)
 
 
+def test_processes_without_a_window_take_part(tmp_path):
+    ranks.run(tmp_path / "pair", 2, ["one-mddt"])
+    expected = reference(tmp_path, "one-mddt", 2)
+    found = newest(tmp_path / "pair" / "one-mddt")
+    assert found.step == UPDATES and same_tensors(found.model, expected.model)
+
+
 def test_a_killed_world_resumes_to_the_same_bits(pair, tmp_path):
     started = ranks.start(tmp_path, 2, ["gpt@kill7"])
     errors = [one.communicate(timeout=900)[1] for one in started]

@@ -124,6 +124,7 @@ class AdapterSet:
                 sizes = f"{tuple(state[name].shape)}, not {tuple(parameter.shape)}"
                 message = f"the adapter's weight {name} has the shape {sizes}"
                 raise SeqrlError(message, "use the adapter with its own settings and base")
+        for name, parameter in own.items():
             parameter.copy_(state[name])
 
     @torch.no_grad()

@@ -56,13 +56,18 @@ class KeyedPool(nn.Module):
         Returns:
             (batch,) int64, or (batch, top_k) if samples use several.
         """
-        scores = self.similarity(queries).double()
-        if self.training:
-            scores = (scores + 1) / 2 * self.weights
+        scores = self.training_scores(queries) if self.training else self.similarity(queries).double()
         if allowed is not None:
             scores = scores.masked_fill(~allowed, -torch.inf)
         found = scores.topk(self.top_k, dim=1).indices
         return found[:, 0] if self.top_k == 1 else found
+
+    def training_scores(self, queries: Tensor) -> Tensor:
+        """Scores (batch, members), float64, by which queries (batch, width) choose in training.
+
+        Members that were rarely used in earlier tasks have higher ones.
+        """
+        return (self.similarity(queries).double() + 1) / 2 * self.weights
 
     def similarity(self, queries: Tensor) -> Tensor:
         """Cosines (batch, members) of queries (batch, width) and keys, float32.

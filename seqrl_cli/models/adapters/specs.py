@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
@@ -164,7 +164,7 @@ def _fits(value: object, default: object) -> bool:
     if isinstance(default, tuple):
         return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
     if isinstance(default, float):
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     return type(value) is type(default) and (not isinstance(value, int) or value <= _MAX_SIZE)
 
 

@@ -11,7 +11,7 @@
 ``action_tokens``            its actions as tokens; ``step_tokens`` has the order of all tokens of a step
 ``multi_domain_decoder``     its next action in many episodes at once; ``action_choice`` chooses, ``task_history``
                              remembers
-``implementations``          which of the forms of a decoder runs where
+``implementations``          entries of the registry: how policies are made, decoded and recognized
 ``build``                    policies by name
 ===========================  ========================================================================================
 """

@@ -10,7 +10,7 @@ from torch import Tensor
 from seqrl_cli.models.decision.action_tokens import ActionTokens, Decode
 
 Allowed = tuple[Tensor, Tensor]
-"""What :meth:`ActionChoice.allowed` returns where it matters."""
+"""Which ids are forbidden, (episodes, ids) bool, and which episodes have discrete actions, (episodes,) bool."""
 
 
 class ActionChoice:

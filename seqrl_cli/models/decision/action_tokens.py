@@ -18,8 +18,9 @@ Decode: TypeAlias = Literal["mean", "argmax", "sample"]
 class ActionTokens:
     """A vocabulary whose first ids are discrete choices and whose others are bins of [-1, 1].
 
-    Bins of equal width are as in RT-1; those of ``mu-law`` are finer near 0, as in Gato (Reed et al. 2022, arXiv
-    2205.06175, appendix B). An id is decoded to the centre of its bin, so the error is at most half a bin.
+    Bins of equal width are as in RT-1. Those of ``mu-law`` are finer near 0, as in Gato (Reed et al. 2022, arXiv
+    2205.06175, appendix B, with mu = 100); here mu is the number of bins less one. An id is decoded to the centre of
+    its bin, so the error is at most half a bin on the scale on which all bins are equally wide.
 
     Attributes:
         choices: ids of discrete choices, from 0.

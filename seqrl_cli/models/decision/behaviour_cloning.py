@@ -70,7 +70,7 @@ class BehaviourCloning(nn.Module):
         ]
         self.hidden = nn.Sequential(*hidden)
         self.head = nn.Linear(width, action_dim)
-        initialize(self, generator)
+        initialize_uniformly(self, generator)
 
     @property
     def usual_targets(self) -> tuple[str, ...]:
@@ -94,13 +94,3 @@ class BehaviourCloning(nn.Module):
         """The distribution with the head's outputs (..., action_dim) as parameters."""
         numbers = precise(head)  # squashing and probabilities need full precision
         return Categorical(numbers) if self.normalizer.discrete else PointMass(torch.tanh(numbers))
-
-
-def initialize(model: BehaviourCloning, generator: torch.Generator | None = None) -> None:
-    """Draw all weights and biases uniformly within 1/sqrt(inputs).
-
-    Args:
-        model: the model, which is overwritten.
-        generator: source of the weights; the global one when None.
-    """
-    initialize_uniformly(model, generator)

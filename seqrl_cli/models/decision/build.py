@@ -21,7 +21,7 @@ def build_policy(arch: str, **arguments: Any) -> Policy:
     """Make a policy of the named architecture.
 
     Args:
-        arch: a policy of the registry.
+        arch: name of a policy in the registry.
         **arguments: arguments of the constructor.
 
     Raises:

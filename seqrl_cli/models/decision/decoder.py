@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -22,14 +23,12 @@ from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.decision_transformer import TOKENS_PER_STEP, DecisionTransformer
 from seqrl_cli.models.decoding.episode_adapters import EpisodeAdapters, KeysValues, Members
 from seqrl_cli.models.decoding.invariant_linear import (
-    DecoderLinear,
     MakeLinear,
     fastest_linear,
-    joined,
     merged,
     merged_weight,
 )
-from seqrl_cli.models.decoding.routed_linear import RoutedLinear, routed
+from seqrl_cli.models.decoding.routed_linear import routed
 from seqrl_cli.models.device import one_thread
 from seqrl_cli.models.encoders.image import ImageEncoder
 
@@ -137,7 +136,7 @@ class TransformerDecoder:
     tokens are always kept.
 
     Args:
-        policy: the policy, whose weights are copied.
+        policy: the policy. After its weights change, make another decoder: linear layers are copied.
         context: steps of the window.
 
     Raises:
@@ -265,15 +264,13 @@ class PolicyLayer:
     """A transformer block whose linear layers process the rows of all episodes together.
 
     Args:
-        block: the block, whose weights are copied.
+        block: the block, whose linear layers are copied.
         make: makes linear layers.
-        episodes: the adapters that the episodes use; None if all use the one that the block uses now.
+        episodes: the adapters that the episodes use.
     """
 
-    def __init__(self, block: Block, make: MakeLinear, episodes: EpisodeAdapters | None = None) -> None:
-        def linear(*layers: nn.Module) -> DecoderLinear | RoutedLinear:
-            return make(*joined(*layers)) if episodes is None else routed(make, episodes, *layers)
-
+    def __init__(self, block: Block, make: MakeLinear, episodes: EpisodeAdapters) -> None:
+        linear = partial(routed, make, episodes)
         self.n_head = block.n_head
         self.norm_attention = block.norm_attention
         self.norm_mlp = block.norm_mlp

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
-from seqrl_cli.models.block import initialize_layers
+from seqrl_cli.models.block import initialize_layers, initialize_uniformly
 
 if TYPE_CHECKING:
     from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
@@ -31,9 +30,5 @@ def initialize(model: MultiDomainTransformer, generator: torch.Generator | None 
         generator: source of the weights; the global one when None.
     """
     initialize_layers(model, generator, std=(3 * model.head.in_features) ** -0.5)
-    encoding = [layer for layer in model.encoders.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    for layer in (model.embed_return, model.embed_reward, *encoding):
-        assert layer.bias is not None
-        bound = layer.weight[0].numel() ** -0.5
-        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    for part in (model.embed_return, model.embed_reward, model.encoders):
+        initialize_uniformly(part, generator)

@@ -31,7 +31,7 @@ from seqrl_cli.models.decision.initialization import initialize
 from seqrl_cli.models.decision.return_head import ReturnHead
 from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS, visible_tokens
 from seqrl_cli.models.dropout import Dropout
-from seqrl_cli.models.encoders.image import NETWORKS, ImageEncoder, channels_of
+from seqrl_cli.models.encoders.image import ImageEncoder, image_encoder_of
 from seqrl_cli.models.encoders.vector import VectorEncoder
 
 Prediction: TypeAlias = Literal["states", "returns"]
@@ -168,7 +168,7 @@ class MultiDomainTransformer(nn.Module):
         """The last block's output at all tokens, (batch, time, K + 3, width); arguments as for :meth:`forward`.
 
         A token sees what comes before it in the window; so padding belongs after the real steps. Without ``whole``, it
-        is 0 at the window's last two tokens, which predict no action: windows of one step then take a third less.
+        is 0 at the window's last two tokens, which predict no action and need not be computed.
         """
         batch, time, action_dim = windows.actions.shape
         if time > self.context:
@@ -283,4 +283,4 @@ def _encoder(observed: Input, width: int, image_encoder: str, periodic: bool) ->
     shape = observed.shape
     if len(shape) == 1:
         return VectorEncoder(shape[0], width, observed.bodies, periodic)
-    return ImageEncoder(shape, width, observed.bodies, NETWORKS[image_encoder](channels_of(shape)))
+    return image_encoder_of(shape, width, image_encoder, observed.bodies)

@@ -41,7 +41,7 @@ class MultiDomainDecoder:
     """Decodes the model with windows of ``context`` steps.
 
     Args:
-        model: the model, on its device; its weights are copied.
+        model: the model, on its device. After its weights change, make another decoder: linear layers are copied.
         context: steps of the window, the current one included.
         decode: the rule that chooses a continuous number.
         choose: sets the adapters of episodes whose current states are embedded; None leaves them as they are.
@@ -123,7 +123,7 @@ class MultiDomainDecoder:
         """How likely each return-to-go is in each episode, before the model is told one.
 
         A planner can choose a return from it and give it to :meth:`decide`, with the same histories and observations;
-        this method changes no history.
+        this method changes nothing of a history but ``observed``. It uses the adapters of the step before.
 
         Args:
             histories: one per episode.

@@ -44,7 +44,8 @@ class BatchInvariantLinear:
         rounded = weight.detach().to(precision)
         self.outputs = len(rounded)
         columns = functional.pad(rounded.T, (0, max(0, SMALLEST_INVARIANT_OUTPUT - self.outputs)))
-        self.parts = columns.clone(memory_format=torch.contiguous_format).split(LARGEST_INVARIANT_INPUT)
+        self.columns = columns.clone(memory_format=torch.contiguous_format)
+        self.parts = self.columns.split(LARGEST_INVARIANT_INPUT)
         self._packed = _pack(rounded) if _has_bf16_units(rounded) else None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -94,7 +95,7 @@ class BatchInvariantLinear:
 
     def _low_precision_product(self, x: Tensor) -> Tensor:
         if self._packed is None:
-            return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])[:, : self.outputs]
+            return torch.mm(x, self.columns)[:, : self.outputs]
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, None, "none", [], "")
         return product
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqrl_cli.errors import SeqrlError
+
 
 class ImageEncoder(nn.Module):
     """Scale bytes to [0, 1], apply a convolutional network, and project its features; bodies make no difference.
@@ -108,12 +110,23 @@ NETWORKS = {"impala": impala, "nature": nature}
 """Convolutional networks by name; each takes the number of channels."""
 
 
-def image_encoder_of(shape: Sequence[int], width: int, network: str) -> ImageEncoder:
-    """The encoder of one task's images.
+_SMALLEST_SIDES = {"impala": 1, "nature": 36}  # pixels, so that each convolution has an output
+
+
+def image_encoder_of(shape: Sequence[int], width: int, network: str, bodies: Sequence[str] = ()) -> ImageEncoder:
+    """An encoder of images.
 
     Args:
         shape: shape of one image: ``(height, width)`` for grey, ``(height, width, channels)`` for colour.
         width: length of the output.
         network: a name of ``NETWORKS``.
+        bodies: names of the bodies.
+
+    Raises:
+        SeqrlError: the images are too small for the network.
     """
-    return ImageEncoder(shape, width, (), NETWORKS[network](channels_of(shape)))
+    smallest = _SMALLEST_SIDES[network]
+    if min(shape[:2]) < smallest:
+        message = f"images of {shape[0]} x {shape[1]} are too small for {network}, which needs {smallest} x {smallest}"
+        raise SeqrlError(message, "use model.image_encoder=impala")
+    return ImageEncoder(shape, width, bodies, NETWORKS[network](channels_of(shape)))

@@ -141,11 +141,17 @@ class RetNetDecoder(Decoder):
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
         """Most memory that planning needs for one group, in bytes.
 
-        It counts base states, twice, since folding copies them; and pending keys and values.
+        It counts base states, twice, since folding copies them, and what folding computes in a layer; pending keys
+        and values; the vectors of each row; and the hidden vectors when a window is encoded again.
         """
+        rows, width = beam_width * n_expand, self.embedding.shape[-1]
         base = beam_width * self.key_dim * self.value_dim
-        pending = beam_width * n_expand * (self.action_dim + 2) * (2 * self.key_dim + self.value_dim)
-        return 4 * len(self.layers) * self.n_head * (2 * base + pending)
+        pending = rows * (self.action_dim + 2) * (2 * self.key_dim + self.value_dim)
+        states = self.n_head * ((2 * len(self.layers) + 1) * base + len(self.layers) * pending)
+        vectors = rows * (self.bins + 1 + 32 * width)
+        transitions = self.window.transitions if self.window and self.window.slides else 0
+        encoded = 12 * width * self.transition_dim * beam_width * transitions
+        return 4 * (states + vectors + encoded)
 
     def _initial_state(self, groups: int) -> RetNetState:
         """A state with one row per group that has consumed nothing since its episode state."""

@@ -99,7 +99,7 @@ def dry_run(request: ContinualRequest, console: Console) -> None:
         "stages done": sum(stage.evaluation.exists() for stage in stages),
         "parameters": job.record.parameters,
         "learning per task": learner.trainable,
-        "memory without the data": memory_of(learner, len(job.record.base_tasks)).text,
+        "memory without the data": memory_of(learner, job.record.base_tasks).text,
         **{f"continual.{key}": value for key, value in job.settings.model_dump().items()},
     }
     console.emit(facts)
@@ -142,7 +142,7 @@ def _learn_all(
     learner.begin(0)
     facts = {"trainable": learner.trainable, "device": str(job.device), "threads": threads}
     record = write_record(job.folder, job.record.model_copy(update={**facts, "status": "running"}))
-    console.note(f"{job.folder.path}: {memory_of(learner, len(record.base_tasks)).text}, without the data")
+    console.note(f"{job.folder.path}: {memory_of(learner, record.base_tasks).text}, without the data")
     whole = len(stages) == len(job.folder.stages(record))
     with tracking, _recording(job.folder, record, whole=whole), _arena(job) as arena:
         for number, stage in enumerate(stages):

@@ -269,8 +269,11 @@ def test_prompts_of_several_members_go_one_after_the_other(arch, spec):
 def test_weights_of_other_adapters_are_refused():
     state = adapted("mddt", LoRASpec(rank=2))[0].state_dict()
     for spec, word in [(LoRASpec(rank=3), "shape"), (LoRASpec(rank=2, alpha=2, targets=("query",)), "unexpected")]:
+        adapters = adapted("mddt", spec)[0]
+        before = {name: tensor.clone() for name, tensor in adapters.state_dict().items()}
         with pytest.raises(SeqrlError, match=word):
-            adapted("mddt", spec)[0].load_state_dict(state)
+            adapters.load_state_dict(state)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in adapters.state_dict().items())
 
 
 def test_layers_are_found_by_name_too():

@@ -151,3 +151,11 @@ def test_bad_arguments_and_foreign_weights():
     with pytest.raises(SeqrlError, match="holds weights of other sizes, not of this dt"):
         load_weights(make_policy("dt"), make_policy("dt", n_layer=1).state_dict(), "here")
     load_weights(policy, make_policy("odt", seed=1).state_dict(), "here")
+
+
+@pytest.mark.parametrize("arch", ["dt", "bc"])
+def test_images_that_are_too_small_for_the_network_are_refused(arch):
+    sizes = {"observation_shape": (16, 40, 3), "action_dim": 2, "image_encoder": "nature"}
+    with pytest.raises(SeqrlError, match="16 x 40 are too small for nature") as refused:
+        build_policy(arch, **sizes)
+    assert "impala" in refused.value.hint

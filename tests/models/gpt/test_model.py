@@ -190,6 +190,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     mask = keep_mask(x, 0.1)
     assert torch.corrcoef(mask.T[:5]).fill_diagonal_(0).abs().max() < 0.15  # four draws share one random word
     assert keep_scale(0.5) == 2.0
+    assert torch.isfinite(Dropout(1 - 1e-9)(x)).all()
 
 
 def test_dropout_is_in_training_only():
