@@ -14,11 +14,11 @@ from seqrl_cli.artifacts.remote import Manifest, Remote, Stored
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.files.regular import open_regular
+from seqrl_cli.runs.layout import RUN_FILES, RUN_FOLDERS
 
 SMALL = 2**20
 """Bytes of files that are read once and kept in memory: they may grow while they are pushed."""
 
-_LEFT_OUT = ("trackers",)
 _LAST = ("checkpoints/last", "metrics.jsonl", "config.yaml", "run.json")
 
 
@@ -91,9 +91,12 @@ def push_folder(remote: Remote, state: Pushed, folder: Path, files: Callable[[Pa
 
 
 def run_files(folder: Path) -> list[str]:
-    """The files of a run: contents that never change first, and those that name others last."""
+    """The files of a run: contents that never change first, and those that name others last.
+
+    What trackers keep, and what users put there, such as exports, stays here.
+    """
     found = [path.relative_to(folder).as_posix() for path in _files_below(folder)]
-    kept = [path for path in found if path.split("/")[0] not in _LEFT_OUT]
+    kept = [path for path in found if path in RUN_FILES or path.split("/")[0] in RUN_FOLDERS and "/" in path]
     return sorted(kept, key=lambda path: (_LAST.index(path) if path in _LAST else -1, path))
 
 

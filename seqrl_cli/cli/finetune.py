@@ -9,6 +9,7 @@ import typer
 
 from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.errors import UsageError
 
 _ADAPTERS = ("none", "lora", "ia3", "houlsby", "prompt", "prefix")
 
@@ -78,6 +79,8 @@ def finetune(
             finetune__groups=None if groups is None else [one.strip() for one in groups.split(",")],
             finetune__rank=rank,
         )
+        if rank is not None and given.get("finetune.adapter") != "lora":
+            raise UsageError("--rank is the rank of LoRA's adapters", "add --adapter lora, or leave --rank out")
         store = options.store(runs_dir, options.network(mirrors, offline))
         followers = options.trackers(track)
         request = workflow.FinetuneRequest(

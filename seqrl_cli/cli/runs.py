@@ -59,8 +59,8 @@ Status = Annotated[
     str | None,
     typer.Option(
         "--status",
-        help="list: only finished, running, interrupted, failed or killed runs.",
-        autocompletion=complete.one_of("finished", "running", "interrupted", "failed", "killed"),
+        help="list: only finished, running, interrupted, failed, killed or silent runs.",
+        autocompletion=complete.one_of("finished", "running", "interrupted", "failed", "killed", "silent"),
     ),
 ]
 Arch = Annotated[

@@ -117,7 +117,7 @@ def sweep(
         words = arguments or []
         followers = Followers(options.trackers(track), options.push_url(push))
         if words[:1] in (["status"], ["run"]):
-            _existing(words, index, retries, store, console, followers)
+            _existing(words, index, retries, store, console, followers, dry_run)
             return
         if index is not None:
             raise UsageError("--index belongs to `seqrl sweep run NAME`", "for example seqrl sweep run lr --index 0")
@@ -278,11 +278,17 @@ def _names(what: str, text: str) -> tuple[str, ...]:
 
 
 def _existing(
-    words: list[str], index: int | None, retries: int, store: RunStore, console: Console, followers: Followers
+    words: list[str],
+    index: int | None,
+    retries: int,
+    store: RunStore,
+    console: Console,
+    followers: Followers,
+    dry_run: bool,
 ) -> None:
     """``status`` and ``run``."""
     from seqrl_cli.runs.sweeps import sweep_names
-    from seqrl_cli.workflows.sweep.members import run_member, show_status
+    from seqrl_cli.workflows.sweep.members import run_member, show_member, show_status
 
     action, *names = words
     if len(names) > 1:
@@ -296,4 +302,7 @@ def _existing(
         return
     if index is None:
         raise UsageError("`seqrl sweep run` needs --index", f"for example seqrl sweep run {names[0]} --index 0")
-    run_member(store, names[0], index, retries, console, followers)
+    if dry_run:
+        show_member(store, names[0], index, console)
+    else:
+        run_member(store, names[0], index, retries, console, followers)

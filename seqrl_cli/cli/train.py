@@ -144,6 +144,7 @@ def train(
             config_file=config_file,
         )
         if seeds is not None:
+            ranks.refuse_several("train --seeds")
             _refuse_with_seeds({"--seed": given.get("seed"), "--force": force or None, "--devices": devices})
             from seqrl_cli.workflows.sweep.followers import Followers
 
@@ -160,6 +161,8 @@ def train(
             )
             train_several(dataset_ref.store, several, console, dry_run)
             return
+        if jobs != 1:
+            raise UsageError("--jobs is for several runs, and this is one", "leave it out, or name --seeds")
         request = train_run.TrainRequest(
             dataset_ref,
             config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,7 +74,10 @@ def _text(value: Any) -> str:
 
 
 def spark(values: Sequence[float], width: int = 48) -> str:
-    """Values as a row of blocks; several values share a block where there are more than fit."""
+    """Finite values as a row of blocks; several values share a block where there are more than fit."""
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return ""
     if len(values) > width:
         edges = [round(index * len(values) / width) for index in range(width + 1)]
         values = [sum(values[a:b]) / (b - a) for a, b in zip(edges, edges[1:], strict=False)]

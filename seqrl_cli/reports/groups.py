@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.data.domains import NAMES, domain_of
+from seqrl_cli.errors import unknown
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
+
+GROUPINGS = ("method", "run")
 
 _SEED_IN_NAME = re.compile(r"-s\d+(?=-|$)")
 _OTHER_DOMAIN = "gymnasium"
@@ -31,13 +34,19 @@ def task_order(task: str) -> tuple[int, list[tuple[bool, int, str]]]:
     return NAMES.index(name) if name in NAMES else len(NAMES), natural_order(task)
 
 
+def check_grouping(by: str) -> None:
+    """Raise UsageError unless ``by`` is one of ``GROUPINGS``."""
+    if by not in GROUPINGS:
+        raise unknown("grouping", by, GROUPINGS)
+
+
 def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dict[tuple[str, str], list[EpisodeResult]]:
     """Group episodes by ``(dataset, method)``, or with ``by="run"`` by ``(dataset, run and settings)``.
 
     Runs of different recipes, or fine-tuned for different numbers of iterations, are not seeds of one method. If a
     method has several such kinds of runs, each kind is labelled by its runs.
     """
-    assert by in ("method", "run")
+    check_grouping(by)
     kinds: dict[tuple[str, str], dict[Any, list[EpisodeResult]]] = defaultdict(lambda: defaultdict(list))
     for label, episode in _labelled(episodes, by):
         kinds[episode.dataset, label][episode.recipe, episode.iterations].append(episode)

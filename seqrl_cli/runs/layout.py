@@ -23,7 +23,11 @@ from seqrl_cli.errors import UsageError
 TRACKERS = "trackers"
 """The folder of a run that has one folder per tracker that it is sent to."""
 
-RESERVED = ("buffer", "checkpoints", "dataset.h5", "plans", "plots", "tokens.h5", TRACKERS, "videos")
+RUN_FILES = ("run.json", "config.yaml", "metrics.jsonl", "tokens.h5")
+RUN_FOLDERS = ("buffer", "checkpoints", "plans", "plots", "videos")
+"""What a run's folder holds beside its trackers; other files are not pushed, pulled or replaced."""
+
+RESERVED = (*RUN_FOLDERS, "dataset.h5", "tokens.h5", TRACKERS)
 
 CONTINUAL = "continual.json"
 """The record of a run that learned tasks one after the other."""
@@ -136,8 +140,7 @@ class RunFolder:
     @property
     def contents(self) -> list[Path]:
         """All files and folders of a run, the record first."""
-        files = [self.record, self.config, self.metrics, self.own_tokens]
-        return [*files, self.buffer, self.checkpoints, self.plans, self.plots, self.videos, self.trackers]
+        return [self.path / name for name in (*RUN_FILES, *RUN_FOLDERS, TRACKERS)]
 
     def at(self, path: Path) -> RunFolder:
         """A run's folder elsewhere."""

@@ -174,7 +174,9 @@ def read_record(path: Path) -> RunRecord:
         values = read_json(path)
     except FileNotFoundError as error:
         raise SeqrlError(f"{path.parent} is not a run: it has no run.json", "`seqrl runs` lists the runs") from error
-    except (OSError, ValueError) as error:  # no file, not text or not JSON
+    except OSError as error:
+        raise SeqrlError(f"cannot read {path}: {error.strerror}", "check the permissions and the disk") from error
+    except ValueError as error:  # not text or not JSON
         raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
     refuse_newer_schema(path, values, SCHEMA_VERSION)
     try:

@@ -13,6 +13,8 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord
 
+STATUSES = ("finished", "running", "interrupted", "failed", "killed", "silent")
+
 
 @dataclass(frozen=True)
 class RunStatus:

@@ -80,6 +80,7 @@ class RunStore:
             SeqrlError: no run matches, several match the name, or the only match has an unreadable record.
         """
         if spec is not None:
+            spec = spec.rstrip("/") or spec
             for candidate in (Path(spec), self.root / spec):
                 if (candidate / "run.json").exists():
                     return RunFolder(candidate)

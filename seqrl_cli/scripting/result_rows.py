@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.cli.options import default_store
-from seqrl_cli.reports.references import is_own_scale, reference_rows, scale_of_scores, with_current_scores
+from seqrl_cli.reports.groups import check_grouping
+from seqrl_cli.reports.references import with_current_scores
 from seqrl_cli.reports.results import EpisodeResult, read_results
-from seqrl_cli.reports.table.build import build_table
+from seqrl_cli.reports.table.stored import stored_datasets, table_of_stored
 from seqrl_cli.reports.table.text import to_rows
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.scripting.keys import PathLike
@@ -35,20 +35,19 @@ def results(
         Values are text, numbers, truth values, or None where unknown; scores are percentages. Empty without episodes.
 
     Raises:
+        UsageError: ``by`` is something else.
         SeqrlError: there is no such run, dataset or folder.
     """
     store = default_store(runs_dir)
     found = read_results(*_folders(store, sources))
     for sentence in found.warnings:
         warnings.warn(sentence, stacklevel=2)
-    names = sorted({episode.dataset for episode in found.episodes})
-    datasets = [dataset for name in names if (dataset := find_stored(store, name))]
+    datasets = stored_datasets(store, found.episodes)
     episodes = with_current_scores(found.episodes, datasets)
     if by == "episode":
         return [_episode_row(episode) for episode in episodes]
-    references = [row for dataset in datasets for row in reference_rows(dataset)]
-    scales = {dataset.id: scale_of_scores(dataset) for dataset in datasets if is_own_scale(dataset)}
-    return to_rows(build_table(episodes, by=by, references=references, own_scales=scales)) if episodes else []
+    check_grouping(by)
+    return to_rows(table_of_stored(episodes, datasets, by=by)) if episodes else []
 
 
 def _folders(store: RunStore, sources: Sequence[PathLike]) -> list[Path]:

@@ -170,6 +170,32 @@ def test_a_run_that_is_newer_here_is_kept(store, url):
     assert pulled(store.root, url, force=True).pulled == [RUN]
 
 
+def test_plans_that_were_made_here_stay_when_their_run_is_pulled(store, url, tmp_path):
+    mine, plan = tmp_path / "mine", "plans/H5-s0/episode-000.json"
+    pushed(store, url)
+    pulled(mine, url)
+    (mine / RUN / plan).parent.mkdir(parents=True)
+    (mine / RUN / plan).write_text("here")
+    train(store.root / RUN, 3)
+    pushed(store, url)
+    assert RUN in pulled(mine, url).pulled
+    assert (mine / RUN / plan).read_text() == "here" and (mine / RUN / "checkpoints/00000003").exists()
+    record = store.root / RUN / "run.json"  # trained anew under the same name
+    record.write_text(record.read_text().replace('"created": "2', '"created": "1'))
+    pushed(store, url)
+    assert RUN not in would_pull(mine, url) and RUN in pulled(mine, url).kept
+    assert (mine / RUN / plan).read_text() == "here"
+    assert RUN in pulled(mine, url, force=True).pulled and not (mine / RUN / plan).exists()
+
+
+def test_exports_inside_a_run_are_not_pushed(store, url, tmp_path):
+    (store.root / RUN / "hub").mkdir()
+    (store.root / RUN / "hub/README.md").write_text("a card")
+    pushed(store, url)
+    pulled(tmp_path / "again", url)
+    assert (tmp_path / "again" / RUN / "run.json").exists() and not (tmp_path / "again" / RUN / "hub").exists()
+
+
 @pytest.mark.parametrize("options", [{}, {"force": True}, {"data": False}])
 @pytest.mark.parametrize("here", ["nothing", "data", "all", "newer"])
 def test_a_dry_run_lists_what_is_pulled(store, url, tmp_path, here, options):

@@ -2,6 +2,7 @@
 
 ================  ===================================================================================================
 ``build``         computes the table: rows of statistics, references, notes
+``stored``        computes it with what the datasets in the run directory tell
 ``rows``          its rows as plain data
 ``deltas``        rows of what fine-tuning changed
 ``comparison``    methods side by side, in the published table's order of datasets; ``side_by_side`` makes it of rows

@@ -133,7 +133,8 @@ def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_
     rows += [TextRow((f"    {text}",), "dim") for text in beneath]
     for delta in deltas:
         if (delta.dataset, delta.method) == (row.dataset, row.method):
-            rows.append(TextRow(("    − offline", *(statistic.delta(delta) for statistic in statistics)), "bold"))
+            cells = (statistic.delta(delta) for statistic in statistics)
+            rows.append(TextRow((f"    − {delta.before}", *cells), "bold"))
     return rows
 
 

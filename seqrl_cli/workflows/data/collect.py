@@ -26,6 +26,7 @@ from seqrl_cli.behaviour.shipped import family_of
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.envs.missing import may_exist, suggestion
 from seqrl_cli.envs.probe import layout_of
 from seqrl_cli.envs.trust import accept
@@ -245,10 +246,10 @@ def _parts(request: CollectRequest, policy: str) -> list[Part]:
 def _play_run(session: PlanSession, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
     """Play a run until there are enough transitions; the last episode is cut off as a timeout."""
     limit = session.config.max_steps
+    longest = limit or known_step_limit(session.env_id) or EPISODE_STEPS
     num_envs = session.config.envs
-    if request.transitions < EPISODE_STEPS:
-        limit = request.transitions
-        num_envs = 1
+    if request.transitions < longest:
+        limit, num_envs = request.transitions, 1
     records: list[EpisodeRecord] = []
     rows = 0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.disk import disk_text, missing_dataset_bytes, total_bytes
@@ -54,8 +56,9 @@ def run(request: DiscretizeRequest, console: Console) -> TokensReport:
         SeqrlError: the dataset cannot be made or fetched, or the existing tokens were made with other settings.
     """
     dataset = request.dataset
-    fresh = request.force or not dataset.folder.tokens.exists()
+    before = _stamp(dataset.folder.tokens)
     tokens = ensure_tokens(dataset, request.config.data, console, force=request.force)
+    fresh = _stamp(dataset.folder.tokens) != before
     if not fresh:
         console.note(f"{dataset.id} is already discretized; --force discretizes it again")
     return TokensReport(
@@ -69,6 +72,14 @@ def run(request: DiscretizeRequest, console: Console) -> TokensReport:
         discretizer=tokens.discretizer.strategy,
         fingerprint=tokens.fingerprint,
     )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced; None if there is none."""
+    with suppress(FileNotFoundError):
+        facts = path.stat()
+        return facts.st_ino, facts.st_mtime_ns
+    return None
 
 
 def dry_run(request: DiscretizeRequest, console: Console) -> None:

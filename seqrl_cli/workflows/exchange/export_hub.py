@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from seqrl_cli.artifacts.adapter_file import tensors_hash
 from seqrl_cli.artifacts.families import load_merged
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.artifacts.token_model import TrainedModel
@@ -30,6 +31,7 @@ from seqrl_cli.interop.hub_folder import (
     WEIGHTS_FILE,
     is_hub_folder,
     is_unfinished_hub_folder,
+    read_hub_folder,
     tokens_facts,
     write_hub_folder,
 )
@@ -103,6 +105,7 @@ def run(request: HubExportRequest, console: Console) -> HubExportReport:
     shared = _load(request, console)
     report = shared.report
     if (shared.folder / CONFIG_FILE).exists() and not request.force:
+        _refuse_other_weights(shared)
         console.note(f"{shared.folder} already exists; --force writes it again")
     else:
         _write(shared)
@@ -142,6 +145,19 @@ def _load(request: HubExportRequest, console: Console) -> _Shared:
         raise SeqrlError(f"{folder} exists and contains something else", "choose another folder with -o")
     config = saved.config.model_copy(update={"finetune": FinetuneConfig()})
     return _Shared(saved, trained, config, _references(request.store, saved), folder)
+
+
+def _refuse_other_weights(shared: _Shared) -> None:
+    """Stop at a folder that was written of another checkpoint.
+
+    Raises:
+        SeqrlError: names both; or the folder is damaged.
+    """
+    found = read_hub_folder(shared.folder)
+    if tensors_hash(found.weights) != tensors_hash(shared.trained.model.state_dict()):
+        wanted = f"update {shared.trained.step:,} of {shared.saved.folder.path}"
+        message = f"{shared.folder} holds the weights of update {found.run.step:,}, which are not those of {wanted}"
+        raise SeqrlError(message, "--force writes it again; -o writes another folder")
 
 
 def _references(store: RunStore, saved: SavedRun) -> tuple[float, float] | None:

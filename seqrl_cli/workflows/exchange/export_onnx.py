@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,12 @@ from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.json_fields import JsonFieldError, read_object
 from seqrl_cli.interop.onnx_file import FACTS_FILE, GRAPH_FILE, OnnxFacts, write_onnx
+from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoint_folders import step_folder
+from seqrl_cli.training.checkpoints import STATE_FILE
 
 FORMAT = "onnx"
 
@@ -59,8 +64,9 @@ def run(request: OnnxExportRequest, console: Console) -> OnnxExportReport:
     Raises:
         SeqrlError: there is no such run, it is no policy, or the extra is not installed.
     """
-    trained, planned = _load(request, console)
+    folder, trained, planned = _load(request, console)
     if Path(planned.graph).exists() and not request.force:
+        _refuse_other_checkpoint(Path(planned.folder), folder, trained.step)
         console.note(f"{planned.graph} already exists; --force writes it again")
         return planned
     write_onnx(Path(planned.folder), trained.model, _facts(trained))
@@ -74,12 +80,12 @@ def dry_run(request: OnnxExportRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it writes.
     """
-    _, planned = _load(request, console)
+    *_, planned = _load(request, console)
     console.show(planned.text())
     console.emit(asdict(planned))
 
 
-def _load(request: OnnxExportRequest, console: Console) -> tuple[TrainedPolicy, OnnxExportReport]:
+def _load(request: OnnxExportRequest, console: Console) -> tuple[RunFolder, TrainedPolicy, OnnxExportReport]:
     saved = SavedRun.read(request.store.find(request.run, console.warn))
     architecture = ARCHITECTURES[saved.config.model.arch]
     if architecture.kind.name != "policy":
@@ -90,7 +96,22 @@ def _load(request: OnnxExportRequest, console: Console) -> tuple[TrainedPolicy, 
     if request.checkpoint is None:
         warn_unfinished(saved.folder, saved.record, trained.step, console.warn)
     folder = request.output or saved.folder.path / FORMAT
-    return trained, OnnxExportReport(str(folder), str(folder / GRAPH_FILE), fresh=False)
+    return saved.folder, trained, OnnxExportReport(str(folder), str(folder / GRAPH_FILE), fresh=False)
+
+
+def _refuse_other_checkpoint(folder: Path, run: RunFolder, step: int) -> None:
+    """Stop at a graph that was written of another checkpoint, or before this one was.
+
+    Raises:
+        SeqrlError: names the update.
+    """
+    facts, there = folder / FACTS_FILE, None
+    with suppress(JsonFieldError):
+        there = read_object(facts).get("checkpoint")
+    state = step_folder(run.checkpoints, step) / STATE_FILE
+    if there != step or (state.exists() and state.stat().st_mtime > facts.stat().st_mtime):
+        message = f"{folder} was not written of the present update {step:,} of {run.path}"
+        raise SeqrlError(message, "--force writes it again; -o writes another folder")
 
 
 def _facts(trained: TrainedPolicy) -> OnnxFacts:

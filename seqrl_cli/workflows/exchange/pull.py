@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 
 from seqrl_cli.artifacts.remote import Manifest, Remote, Stored, is_plain
@@ -11,14 +13,12 @@ from seqrl_cli.artifacts.sync import pull_files
 from seqrl_cli.console import Console, byte_size, counted
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.files.atomic import make_folder, writing
-from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.layout import RUN_FILES, RUN_FOLDERS, RunFolder
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.record import read_record
-from seqrl_cli.runs.replace import replacing
+from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.replace import attached_results, replacing
 from seqrl_cli.runs.store import RunStore
 
-_RUN_PARTS = ("run.json", "config.yaml", "metrics.jsonl", "tokens.h5")
-_RUN_FOLDERS = ("buffer", "checkpoints", "plans", "plots", "videos")
 _DATA_PARTS = ("dataset.h5", "tokens.h5")
 
 
@@ -90,8 +90,7 @@ def dry_run(request: PullRequest, console: Console) -> None:
     sizes = {}
     for name, manifest in _wanted(request, remote).items():
         if "run.json" in manifest.files:
-            folder = RunFolder(request.store.root / name)
-            kept = folder.record.exists() and not request.force and _is_newer_here(folder, manifest)
+            kept = _why_kept(request, remote, name, manifest)
             files = {} if kept else manifest.files
         else:
             files = _missing_files(request, name, manifest)
@@ -132,30 +131,73 @@ def _check_parts(remote: Remote, name: str, manifest: Manifest) -> None:
     is_run = "run.json" in manifest.files
     for path in manifest.files:
         first, _, rest = path.partition("/")
-        if not (first in _RUN_FOLDERS if rest else path in (_RUN_PARTS if is_run else _DATA_PARTS)):
+        if not (first in RUN_FOLDERS if rest else path in (RUN_FILES if is_run else _DATA_PARTS)):
             raise SeqrlError(
                 f"the manifest of {remote.shown}/{name} names {path!r}, which no run has", "do not pull it"
             )
 
 
 def _pull_run(request: PullRequest, remote: Remote, name: str, manifest: Manifest, console: Console) -> int | None:
-    """Replace a run; returns the bytes received, or None if the one here is newer."""
+    """Replace a run; returns the bytes received, or None if the one here is kept.
+
+    Plans, plots and videos that were made here of the same run stay beside those that are pulled.
+    """
     folder = RunFolder(request.store.root / name)
     with locked(folder.path, console):
-        if folder.record.exists() and not request.force and _is_newer_here(folder, manifest):
-            console.note(f"{name} was written here after it was pushed, and is kept; --force replaces it")
+        if why := _why_kept(request, remote, name, manifest):
+            console.note(f"{name} {why}, and is kept; --force replaces it")
             return None
+        own = _own_record(folder)
+        if own is None or own.created != _created_there(remote, name, manifest):
+            if removed := attached_results(folder):
+                console.note(f"{name} is another run there; removed with the one here: {removed}")
+            own = None
         with replacing(folder) as new:
             received = pull_files(remote, name, manifest, new.path, folder.path)
             read_record(new.record)
+            if own is not None:
+                _keep_results(folder, new)
     return received
 
 
-def _is_newer_here(folder: RunFolder, manifest: Manifest) -> bool:
-    try:
-        return read_record(folder.record).updated > manifest.written
-    except SeqrlError:
-        return False
+def _why_kept(request: PullRequest, remote: Remote, name: str, manifest: Manifest) -> str | None:
+    """Why a run of the same name here is not replaced; None if it is, or if there is none."""
+    folder = RunFolder(request.store.root / name)
+    own = _own_record(folder)
+    if own is None or request.force:
+        return None
+    if own.updated > manifest.written:
+        return "was written here after it was pushed"
+    results = attached_results(folder)
+    if results and own.created != _created_there(remote, name, manifest):
+        return f"is another run than the one there and has {results}"
+    return None
+
+
+def _own_record(folder: RunFolder) -> RunRecord | None:
+    """The record of a run here; None if there is none, or it is damaged."""
+    with suppress(SeqrlError):
+        return read_record(folder.record)
+    return None
+
+
+def _created_there(remote: Remote, name: str, manifest: Manifest) -> str | None:
+    """When the run at the URL was begun; None if its record does not say so."""
+    with suppress(ValueError):
+        record = json.loads(b"".join(remote.get(name, manifest.files["run.json"])))
+        return record.get("created") if isinstance(record, dict) else None
+    return None
+
+
+def _keep_results(here: RunFolder, new: RunFolder) -> None:
+    """Copy the plans, plots and videos that the new folder does not have."""
+    for folder in (here.plans, here.plots, here.videos):
+        for path in sorted(folder.rglob("*")):
+            target = new.path / path.relative_to(here.path)
+            if path.is_file() and not path.is_symlink() and not target.exists():
+                with writing(target):
+                    make_folder(target.parent)
+                    shutil.copy2(path, target)
 
 
 def _missing_files(request: PullRequest, name: str, manifest: Manifest) -> dict[str, Stored]:

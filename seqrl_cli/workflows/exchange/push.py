@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +95,8 @@ Parts = dict[str, tuple[Path, Callable[[Path], list[str]]]]
 def _parts(request: PushRequest, console: Console) -> Parts:
     """The folders to push by name, datasets first, each with what lists its files."""
     folders = [request.store.find(spec, console.warn) for spec in request.runs or (None,)]
+    if request.data:
+        folders = _with_bases(request.store, folders)
     parts: Parts = {}
     for folder in folders:
         record = read_record(folder.record)
@@ -104,6 +106,18 @@ def _parts(request: PushRequest, console: Console) -> Parts:
                 if data_files(path):
                     parts[name] = path, data_files
     return parts | {request.store.name_of(folder.path): (folder.path, run_files) for folder in folders}
+
+
+def _with_bases(store: RunStore, folders: Sequence[RunFolder]) -> list[RunFolder]:
+    """The runs and those that they fine-tuned, without whose weights adapters cannot be loaded."""
+    found = list(folders)
+    for folder in found:  # which grows
+        base = read_record(folder.record).base
+        if base is not None:
+            run = RunFolder(store.root / base.run)
+            if run.record.exists() and all(store.known_as(run.path) != store.known_as(one.path) for one in found):
+                found.append(run)
+    return found
 
 
 def _follow(request: PushRequest, parts: Parts, push_all: Callable[[], None], console: Console) -> None:
@@ -120,7 +134,7 @@ def _follow(request: PushRequest, parts: Parts, push_all: Callable[[], None], co
         except FencedError:
             raise
         except SeqrlError as error:
-            console.warn(f"{error.message}; the next checkpoint is pushed again")
+            console.warn(f"{error.message}; the push is tried again at the next checkpoint")
             seen = newest
 
 

@@ -38,10 +38,17 @@ class Dependents:
 
     def objections(self, store: RunStore, name: str) -> list[str]:
         """Why the run should stay where it is, a sentence for each kind of run that was made from it."""
-        tuned = ", ".join(store.name_of(folder.path) for folder, _ in self.tuned)
-        continual = ", ".join(store.name_of(folder.path) for folder, _ in self.continual)
-        found = [f"{tuned} was fine-tuned from {name}, and its table rows compare with it"] if tuned else []
-        return found + ([f"{continual} began with the weights of {name} and reads them"] if continual else [])
+        online = [store.name_of(folder.path) for folder, record in self.tuned if record.base is None]
+        offline = [store.name_of(folder.path) for folder, record in self.tuned if record.base is not None]
+        continual = [store.name_of(folder.path) for folder, _ in self.continual]
+        found = []
+        if online:
+            found.append(f"{_were(online)} fine-tuned from {name}, and rows of the table compare with it")
+        if offline:
+            found.append(f"{_were(offline)} fine-tuned from {name}, and an adapter cannot be used without its weights")
+        if continual:
+            found.append(f"{', '.join(continual)} began with the weights of {name} and cannot be used without them")
+        return found
 
     def rename(self, old: Path, new: Path, store: RunStore) -> None:
         """Name the run anew in the runs that were made from it; the caller holds their locks."""
@@ -50,6 +57,10 @@ class Dependents:
             _rename_parent(child, record, paths, (old.name, new.name))
         for folder, each in self.continual:
             write_base(folder, each, paths[1])
+
+
+def _were(names: list[str]) -> str:
+    return f"{', '.join(names)} {'was' if len(names) == 1 else 'were'}"
 
 
 def dependents_of(store: RunStore, folder: Path) -> Dependents:

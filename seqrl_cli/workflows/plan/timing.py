@@ -6,8 +6,6 @@ import math
 from contextlib import closing
 from dataclasses import dataclass
 
-from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.timing import seconds_per_step
 from seqrl_cli.workflows.plan.setup import PlanSession
@@ -45,7 +43,7 @@ def measure(session: PlanSession, episodes: int, patience: float = 10.0) -> Play
     """
     envs = min(session.config.envs, episodes)
     with closing(session.make_vector(envs, session.config.max_steps)) as vector:
-        limit = session.config.max_steps or known_step_limit(session.env_id) or EPISODE_STEPS
+        limit = vector.max_episode_steps
         rollout = session.rollout(vector, Profile())
         config = session.config
         per_step = seconds_per_step(rollout, config.max_context_transitions, config.plan_freq, patience)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli import __version__
-from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.config.owners import without_foreign_keys
 from seqrl_cli.config.presets import load_config
@@ -21,6 +20,7 @@ from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.files.regular import TooLargeError, read_bytes
 from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult, group_continual
 from seqrl_cli.reports.continual_sources import continual_folders, has_only_continual, read_continual_runs
+from seqrl_cli.reports.groups import check_grouping
 from seqrl_cli.reports.html.figures import figures_of
 from seqrl_cli.reports.html.page import HtmlTable, Section, figure, is_page, media, page, paragraph
 from seqrl_cli.reports.html.tables import differences_table, results_table, runs_table
@@ -29,10 +29,10 @@ from seqrl_cli.reports.plot.curves import Panel
 from seqrl_cli.reports.plot.draw import plot_panels
 from seqrl_cli.reports.plot.panels import KINDS, build_panels
 from seqrl_cli.reports.plot.read_runs import read_runs
-from seqrl_cli.reports.references import reference_notes, reference_rows
+from seqrl_cli.reports.references import with_current_scores
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table.build import build_table
 from seqrl_cli.reports.table.continual import build_continual_table, continual_cells
+from seqrl_cli.reports.table.stored import stored_datasets, table_of_stored
 from seqrl_cli.reports.table.text import to_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -97,7 +97,7 @@ def run(request: HtmlRequest, console: Console) -> HtmlReport:
     """Write the report.
 
     Raises:
-        UsageError: the file's name is not that of a page.
+        UsageError: the file's name is not that of a page, or the grouping is unknown.
         SeqrlError: there is no such run, the file cannot be written, or it exists and is no report.
     """
     output = _output(request)
@@ -132,6 +132,7 @@ def _output(request: HtmlRequest) -> Path:
 
 
 def _content(request: HtmlRequest, output: Path, console: Console) -> _Content:
+    check_grouping(request.by)
     store = request.store
     learned = group_continual(_continual(request, console))
     folders = _folders(request, bool(learned), console)
@@ -206,14 +207,8 @@ def _results(request: HtmlRequest, folders: Sequence[RunFolder], console: Consol
         console.warn(warning)
     if not found.episodes:
         return [] if not folders else [paragraph("No episode has been planned yet: seqrl plan")], 0
-    names = sorted({episode.dataset for episode in found.episodes})
-    datasets = [dataset for name in names if (dataset := find_stored(request.store, name))]
-    table = build_table(
-        found.episodes,
-        by=request.by,
-        references=[row for dataset in datasets for row in reference_rows(dataset)],
-        notes=[note for dataset in datasets for note in reference_notes(dataset)],
-    )
+    datasets = stored_datasets(request.store, found.episodes)
+    table = table_of_stored(with_current_scores(found.episodes, datasets), datasets, by=request.by)
     return [results_table(to_rows(table)).html(), *map(paragraph, table.notes)], len(found.episodes)
 
 

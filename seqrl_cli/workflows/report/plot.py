@@ -17,6 +17,7 @@ from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.across_datasets import methods_across
 from seqrl_cli.reports.continual_results import group_continual, names_of
 from seqrl_cli.reports.continual_sources import continual_folders, read_continual_runs
+from seqrl_cli.reports.groups import check_grouping
 from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, build_across_panels
 from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
 from seqrl_cli.reports.plot.curves import Panel
@@ -222,8 +223,7 @@ def _check(request: PlotRequest) -> None:
         raise UsageError(f"{message}: {asked}", "plot them one by one")
     if request.published and request.kinds != ["average"]:
         raise UsageError("--published adds to the plot of averages only", "seqrl plot -k average --published")
-    if request.by not in ("method", "run"):
-        raise unknown("grouping", request.by, ("method", "run"))
+    check_grouping(request.by)
     if request.output is not None:
         check_figure_format(request.output)
 

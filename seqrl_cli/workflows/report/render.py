@@ -22,6 +22,7 @@ from seqrl_cli.planning.episode_files import (
     planned_at,
     read_episode,
 )
+from seqrl_cli.render.encode import check_video_format
 from seqrl_cli.render.grid import TILE_SIZE, render_grid
 from seqrl_cli.render.video import PANEL_SIZE, VIEWS, render_episode
 from seqrl_cli.reports.provenance import run_folder_of
@@ -102,8 +103,7 @@ def run(request: RenderRequest, console: Console) -> VideoReport:
         UsageError: an unknown view, an output that is neither GIF nor MP4, or tasks that the run does not have.
         SeqrlError: there is nothing to draw, or a file is damaged.
     """
-    if request.view not in VIEWS:
-        raise unknown("view", request.view, VIEWS)
+    _check(request)
     if not request.grid and request.tasks is None:
         return _draw(request, _find_episode(request, console.warn), console)
     chosen = episodes_of_tasks(request, console)
@@ -114,6 +114,14 @@ def run(request: RenderRequest, console: Console) -> VideoReport:
         raise UsageError(message, "--grid draws them in one video")
     videos = [_draw(request, path, console) for path in chosen]
     return videos[0] if len(videos) == 1 else _joined(videos)
+
+
+def _check(request: RenderRequest) -> None:
+    """Raise UsageError at an unknown view, or an output that is neither GIF nor MP4."""
+    if request.view not in VIEWS:
+        raise unknown("view", request.view, VIEWS)
+    if request.output is not None:
+        check_video_format(request.output)
 
 
 def _joined(videos: Sequence[VideoReport]) -> VideosReport:
@@ -175,8 +183,10 @@ def dry_run(request: RenderRequest, console: Console) -> None:
     """Print what ``render`` would do.
 
     Raises:
+        UsageError: as :func:`run`.
         SeqrlError: there is nothing to draw.
     """
+    _check(request)
     if request.grid or request.tasks is not None:
         paths = episodes_of_tasks(request, console)
         outputs = [request.output or _grid_output(paths)] if request.grid else list(map(_default_output, paths))

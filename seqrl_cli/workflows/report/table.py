@@ -11,20 +11,13 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 
-from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.reports.continual_results import ContinualGroup, group_continual, names_of
 from seqrl_cli.reports.continual_sources import read_continual_runs
-from seqrl_cli.reports.references import (
-    is_own_scale,
-    reference_notes,
-    reference_rows,
-    scale_of_scores,
-    with_current_scores,
-)
+from seqrl_cli.reports.references import with_current_scores
 from seqrl_cli.reports.results import EpisodeResult, read_results
 from seqrl_cli.reports.table.aggregate import build_aggregate_table
 from seqrl_cli.reports.table.aggregate_formats import (
@@ -34,7 +27,7 @@ from seqrl_cli.reports.table.aggregate_formats import (
     aggregate_records,
     print_aggregate_table,
 )
-from seqrl_cli.reports.table.build import SORTS, build_table
+from seqrl_cli.reports.table.build import SORTS
 from seqrl_cli.reports.table.continual import (
     build_continual_table,
     continual_csv,
@@ -54,6 +47,7 @@ from seqrl_cli.reports.table.continual_tasks import (
 )
 from seqrl_cli.reports.table.latex import CELLS, LatexOptions, to_latex
 from seqrl_cli.reports.table.published import load_published
+from seqrl_cli.reports.table.stored import own_scales, stored_datasets, table_of_stored
 from seqrl_cli.reports.table.task_formats import print_task_table, task_csv, task_latex, task_markdown, task_records
 from seqrl_cli.reports.table.tasks import build_task_table
 from seqrl_cli.reports.table.terminal import print_table
@@ -121,21 +115,12 @@ def run(request: TableRequest, console: Console) -> TableReport:
     episodes = _read_episodes(request, console)
     if request.by in BY_TASK:
         return _by_task(episodes, request, console)
-    names = sorted({episode.dataset for episode in episodes})
-    datasets = [dataset for name in names if (dataset := find_stored(store, name))]
+    datasets = stored_datasets(store, episodes)
     episodes = with_current_scores(episodes, datasets)
-    scales = {dataset.id: scale_of_scores(dataset) for dataset in datasets if is_own_scale(dataset)}
     if request.by == AGGREGATE:
-        return _aggregated(episodes, scales, request, console)
-    report = build_table(
-        episodes,
-        by=request.by,
-        sort=request.sort,
-        references=[row for dataset in datasets for row in reference_rows(dataset)],
-        published=load_published(presets_folder() / "published") if request.published else (),
-        notes=[note for dataset in datasets for note in reference_notes(dataset)],
-        own_scales=scales,
-    )
+        return _aggregated(episodes, own_scales(datasets), request, console)
+    published = load_published(presets_folder() / "published") if request.published else ()
+    report = table_of_stored(episodes, datasets, by=request.by, sort=request.sort, published=published)
     writers = {
         "markdown": to_markdown,
         "csv": to_csv,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, find_runs
 from seqrl_cli.continual.run_files import run_status as continual_status
@@ -16,7 +17,7 @@ from seqrl_cli.files.yaml_text import dump_yaml, read_yaml_mapping
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, TaskRecord, read_record
-from seqrl_cli.runs.status import RunStatus, run_status
+from seqrl_cli.runs.status import STATUSES, RunStatus, run_status
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import (
     OnlineLine,
@@ -66,11 +67,15 @@ def show_runs(store: RunStore, console: Console, wanted: RunFilter | None = None
     """List datasets and runs, the newest run last, with a warning for each damaged run.
 
     Raises:
-        UsageError: an unknown order, or no run matches.
+        UsageError: an unknown order, status or architecture, or no run matches.
     """
     wanted = wanted or RunFilter()
     if wanted.sort not in SORTS:
         raise unknown("order", wanted.sort, SORTS)
+    if wanted.status not in (None, *STATUSES):
+        raise unknown("status", str(wanted.status), STATUSES)
+    if wanted.arch not in (None, *ARCHITECTURES):
+        raise unknown("architecture", str(wanted.arch), ARCHITECTURES)
     runs, unreadable = store.read_runs()
     folders = store.dataset_folders()
     everything = [_row_or_gap(store, folder, record, console) for folder, record in runs]

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from seqrl_cli.config.overrides import parse_overrides
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, typed_command
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError, UsageError
 from seqrl_cli.launch.task import Ended, run_task
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.runs.sweeps import find_sweep, read_sweep
+from seqrl_cli.runs.sweeps import SweepMember, SweepRecord, find_sweep, read_sweep
 from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 from seqrl_cli.workflows.sweep.report import show_states
 from seqrl_cli.workflows.sweep.run import member_task
@@ -38,6 +38,27 @@ def show_status(store: RunStore, name: str, console: Console) -> None:
         )
 
 
+def show_member(store: RunStore, name: str, index: int, console: Console) -> None:
+    """Print the state of a member and the commands that ``run_member`` would run.
+
+    Raises:
+        UsageError: the sweep has no such member.
+        SeqrlError: there is no such sweep, or its record is damaged.
+    """
+    member = _member(read_sweep(find_sweep(store, name)), index)
+    state = state_of(store, member)
+    commands = [] if state.done else [typed_command(*words) for words in member.steps]
+    console.emit({"run": member.run, "status": state.status, "commands": commands})
+    console.show_facts({"run": member.run, "status": state.status, "commands": " && ".join(commands) or "none"})
+
+
+def _member(record: SweepRecord, index: int) -> SweepMember:
+    if not 0 <= index < len(record.members):
+        message = f"the sweep {record.name} has no member {index}"
+        raise UsageError(message, f"its members are 0 to {len(record.members) - 1}")
+    return record.members[index]
+
+
 def run_member(
     store: RunStore, name: str, index: int, retries: int, console: Console, followers: Followers = NOBODY
 ) -> Ended:
@@ -51,10 +72,7 @@ def run_member(
     """
     folder = find_sweep(store, name)
     record = read_sweep(folder)
-    if not 0 <= index < len(record.members):
-        message = f"the sweep {record.name} has no member {index}"
-        raise UsageError(message, f"its members are 0 to {len(record.members) - 1}")
-    member = record.members[index]
+    member = _member(record, index)
     if state_of(store, member).done:
         console.note(f"{member.run} is finished")
         return Ended(member_task(store.root, folder, record, index), 0, 0)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, typed_command
 from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.launch.batch import failures_text, run_tasks
 from seqrl_cli.launch.job_arrays import JobArray, require_scheduler, submit, write_script
@@ -108,9 +108,10 @@ def make_data(request: SweepRequest, commands: Sequence[Words], console: Console
         SeqrlError: a dataset cannot be made.
     """
     for words in commands:
-        console.note(f"data: seqrl {' '.join(words)}")
+        console.note(f"data: {typed_command(*words)}")
         with when_interrupted("interrupted while making the data", "the same command resumes"):
-            ended = run_task(Task(words[1], (words,), request.store.root.resolve()), request.retries)
+            task = Task(words[1], ((*words, *request.network),), request.store.root.resolve())
+            ended = run_task(task, request.retries)
         if not ended.done:
             raise SeqrlError(f"the data of {words[1]} cannot be made: {ended.reason}", "the message above says why")
 

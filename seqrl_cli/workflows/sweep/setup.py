@@ -208,8 +208,8 @@ class Resolver:
         typed = self._typed[member.dataset.id]
         words = [f"{key}={texts[0]}" for key, texts in grid.train.items() if key.startswith("data.")]
         if grid.config_file or ARCHITECTURES[member.config.model.arch].kind.reads != "tokens":
-            return ("download", typed, *words, *self.request.network)
-        return ("discretize", typed, *self._sizes(), *words, *self.request.network)
+            return ("download", typed, *words)
+        return ("discretize", typed, *self._sizes(), *words)
 
     def _resolve(self, point: Point) -> tuple[DatasetRef, Config]:
         key = (point.dataset, point.arch, *point.values.items())
