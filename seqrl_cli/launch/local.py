@@ -52,7 +52,13 @@ class LocalLauncher:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop what still runs, and wait until it has saved."""
-        for _, stop in self._running.values():
+        """Stop what still runs, and wait until it has saved; Ctrl-C meanwhile ends it at once."""
+        stops = [stop for _, stop in self._running.values()]
+        for stop in stops:
             stop()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        try:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        except KeyboardInterrupt:
+            for stop in stops:
+                stop.kill()
+            raise

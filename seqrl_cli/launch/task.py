@@ -101,6 +101,12 @@ class Stop:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
+    def kill(self) -> None:
+        """End the command at once, without letting it save."""
+        self._event.set()
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
     def watch(self, process: subprocess.Popen[bytes] | None) -> None:
         """Name the process to end."""
         self._process = process
@@ -187,7 +193,7 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
         if task.log is not None:
             task.log.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open_own(task.log, "ab"))
-            file.write(f"$ seqrl {' '.join(public_words(words))}\n".encode())
+            file.write(f"$ seqrl {' '.join(public_words(words))}\n".encode(errors="surrogateescape"))
             file.flush()
             output = file
         # Its own process group, so that Ctrl-C in a terminal reaches this process alone, which then stops all in order.

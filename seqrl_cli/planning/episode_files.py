@@ -54,6 +54,7 @@ class PlanFacts:
         checkpoint_step: updates of the checkpoint that was used; None when unknown.
         parent, learned: the run that was fine-tuned, by name if online, else by folder; and what learned if not online.
         recipe: hash of the model's training configuration without its seed; None when unknown.
+        weights: first digits of the hash of the model's weights; None when unknown.
         settings: the plan's settings by key, without those that do not affect episodes.
         engine: the implementation that ran the model; None when unknown.
         seed: together with an episode's number, determines all of its random numbers.
@@ -67,6 +68,7 @@ class PlanFacts:
     parent: str | None = None
     learned: str | None = None
     recipe: str | None = None
+    weights: str | None = None
     settings: Mapping[str, Any]
     engine: str | None = None
     seed: int
@@ -281,6 +283,7 @@ def _plan_facts(values: Mapping[str, Any]) -> PlanFacts:
         parent=_if_known(values, "parent", text_field),
         learned=_if_known(values, "learned", text_field),
         recipe=_if_known(values, "recipe", text_field),
+        weights=_if_known(values, "weights", text_field),
         settings=values["settings"],
         engine=_if_known(values, "engine", text_field),
         seed=count_field(values, "seed"),

@@ -6,25 +6,48 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from seqrl_cli.files.atomic import fsync, writing
+from seqrl_cli.files.atomic import fsync, write_json_atomic, writing
+from seqrl_cli.files.json_text import read_json
 from seqrl_cli.planning.episode_files import STAGED, is_episode_file
+
+_REPLACING = ".replacing.json"
+"""Exists while staged episodes take the places of others: names the files that are to be there in the end."""
 
 
 def replace_episodes(folder: Path) -> None:
     """Replace all episodes of a plan folder by the staged ones; old and new never exist side by side.
 
+    After a kill, :func:`finish_replacement` does the rest.
+
     Raises:
         SeqrlError: the folder cannot be written.
     """
+    write_json_atomic(folder / _REPLACING, sorted(path.name.removeprefix(STAGED) for path in _staged(folder)))
+    finish_replacement(folder)
+
+
+def finish_replacement(folder: Path) -> None:
+    """Do what is left of a replacement that had begun, if there is one.
+
+    Raises:
+        SeqrlError: the folder cannot be written.
+    """
+    marker = folder / _REPLACING
     with writing(folder):
+        try:
+            new = read_json(marker)
+        except (FileNotFoundError, ValueError):
+            return
         # A JSON file stands for a complete episode, so it is removed first and renamed last.
         for suffix in (".json", ".h5"):
             for path in [path for path in folder.iterdir() if is_episode_file(path.name, suffix)]:
-                path.unlink()
+                if path.name not in new or (folder / f"{STAGED}{path.name}").exists():
+                    path.unlink()
         for suffix in (".h5", ".json"):
             for path in [path for path in _staged(folder) if path.suffix == suffix]:
                 path.rename(path.with_name(path.name.removeprefix(STAGED)))
         fsync(folder)
+        marker.unlink()
 
 
 @contextmanager

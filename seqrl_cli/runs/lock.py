@@ -70,6 +70,12 @@ def refuse_locked(folder: Path) -> None:
         raise _in_use(folder)
 
 
+def refuse_playing(run: Path) -> None:
+    """Raise the SeqrlError of :func:`locked` if another process plays episodes of a run."""
+    for folder in sorted((run / "plans").glob("*")):
+        refuse_locked(folder)
+
+
 def is_locked(folder: Path) -> bool:
     """Whether a living process holds the folder's lock; its writer does not notice the question."""
     return is_held(folder)

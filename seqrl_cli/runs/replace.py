@@ -22,6 +22,7 @@ from typing import Protocol, Self, TypeVar
 
 from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.lock import refuse_playing
 
 
 class Replaceable(Protocol):
@@ -60,8 +61,9 @@ def replacing(run: Folder) -> Iterator[Folder]:
         block fails, they are removed and ``run`` is left as it was.
 
     Raises:
-        SeqrlError: the folder cannot be written.
+        SeqrlError: another process plays episodes of the old run, or the folder cannot be written.
     """
+    refuse_playing(run.path)
     finish_replacement(run)
     new = run.at(_beside(run, "new"))
     make_folder(new.path)

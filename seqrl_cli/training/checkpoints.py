@@ -164,6 +164,17 @@ def read_model(folder: Path) -> dict[str, Tensor]:
     return _read_tensors(folder, MODEL_FILE, _read_state(folder)["files"])
 
 
+def weights_hash(folder: Path) -> str:
+    """The hash of the file of a checkpoint's model, SHA-256.
+
+    Raises:
+        DamagedCheckpointError: the checkpoint's state is missing or damaged.
+        SeqrlError: a newer version of seqrl wrote the checkpoint.
+    """
+    found: str = _read_state(folder)["files"][MODEL_FILE]["sha256"]
+    return found
+
+
 def saved_states(checkpoints: Path) -> list[dict[str, Any]]:
     """The training state of each checkpoint, oldest first; a damaged one is left out."""
     states = []

@@ -282,6 +282,9 @@ def test_plans_of_another_checkpoint_are_not_mixed(runs, seqrl):
     record = runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-001.json"
     record.write_text(record.read_text().replace('"checkpoint_step": 4', '"checkpoint_step": 2'))
     assert_refused(seqrl("plan", *TINY_PLAN), 1, "played with checkpoint 2, not 4", "--force")
+    played = json.loads(record.read_text())
+    record.write_text(json.dumps({**played, "checkpoint_step": 4, "weights": "0" * 16}))
+    assert_refused(seqrl("plan", *TINY_PLAN), 1, "played with other weights", "--force")
     assert_refused(seqrl("plan", *TINY_PLAN, "--checkpoint", 3), 1, "no checkpoint 3", "2, 4")
 
 

@@ -45,12 +45,28 @@ def listed(root, *words):
     return [run["run"] for run in json.loads(succeed(root, "runs", "list", *words, "--json").stdout)["runs"]]
 
 
-def test_a_deletion_that_was_killed_is_finished(root):
+@pytest.mark.parametrize("name", ["gpt-s42", "sim/walker2d-medium/gpt-s42"])
+def test_a_deletion_that_was_killed_is_finished(root, name):
     left = root / "sim/walker2d-medium/.gpt-s42.old"
     (root / "sim/walker2d-medium/gpt-s42").rename(left)
-    assert_refused(invoke(root, "runs", "delete", "gpt-s42", "--yes"), 1, "no run 'gpt-s42'", "seqrl")
-    succeed(root, "runs", "delete", "sim/walker2d-medium/gpt-s42", "--yes")
+    succeed(root, "runs", "delete", name, "--yes")
     assert not left.exists()
+
+
+def test_a_run_of_this_name_comes_before_the_rest_of_another(root):
+    left = make_run(root, "sim/hopper-medium", "gpt-s42").parent.rename(root / "sim/hopper-medium/.gpt-s42.old")
+    succeed(root, "runs", "delete", "gpt-s42", "--yes")
+    assert left.exists() and not (root / "sim/walker2d-medium/gpt-s42").exists()
+
+
+@pytest.mark.parametrize("words", [("delete", "--yes"), ("archive",), ("rename", "other")])
+def test_a_run_whose_episodes_are_played_is_in_use(root, words):
+    action, *rest = words
+    plan = root / "sim/hopper-medium/odt-s1-online/plans/RTG3000-ctx5-s0"
+    with locked(plan):
+        refused = invoke(root, "runs", action, "odt-s1-online", *rest)
+        assert_refused(refused, 1, f"{plan} is in use by another seqrl", "wait")
+    assert plan.exists()
 
 
 def test_deleting_asks_and_spares_parents(root):

@@ -6,6 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -418,6 +421,25 @@ def test_deaths_are_tried_again_and_mistakes_are_not(monkeypatch, tmp_path):
             launcher.start(task)
         found = [*launcher.wait(), *launcher.wait()]
     assert {each.task.name: each.code for each in found} == {"kill": -9, "no": 2}
+
+
+def test_a_second_interruption_does_not_wait_for_commands_that_hang(tmp_path, monkeypatch):
+    hangs = "import signal, pathlib, time; signal.signal(15, 1); pathlib.Path('up').touch(); time.sleep(99)"
+    monkeypatch.setattr("seqrl_cli.launch.task.command", lambda words, *_: [sys.executable, "-c", words[0]])
+    monkeypatch.chdir(tmp_path)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), LocalLauncher(1, 3) as launcher:
+        launcher.start(Task("hangs", ((hangs,),), tmp_path, log=tmp_path / "log"))
+        until((tmp_path / "up").exists)
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()  # while the first is being obeyed
+    assert time.monotonic() - start < 60
+
+
+def test_a_sweep_that_another_process_runs_is_refused(seqrl, runs, monkeypatch):
+    monkeypatch.setattr("seqrl_cli.workflows.sweep.run.locked", partial(locked, patience=0.0))
+    with locked(runs / "sweeps/hopper-medium-gpt"):
+        refused = seqrl("sweep", DATASET, *TINY_TRAIN, "--seeds", "1")
+        assert_refused(refused, 1, "hopper-medium-gpt is in use by another seqrl", "wait")
 
 
 def test_a_task_that_cannot_be_run_does_not_hide_another(tmp_path, monkeypatch):

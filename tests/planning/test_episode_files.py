@@ -28,7 +28,7 @@ from seqrl_cli.planning.episode_files import (
     write_episode,
 )
 from seqrl_cli.planning.episode_record import EpisodeRecord
-from seqrl_cli.planning.staged_episodes import discard_staged, replace_episodes
+from seqrl_cli.planning.staged_episodes import discard_staged, finish_replacement, replace_episodes
 from seqrl_cli.runs.layout import RunFolder
 
 FACTS = PlanFacts(
@@ -220,6 +220,37 @@ def test_staged_episodes_are_unseen_until_they_take_the_place_of_all_others(tmp_
     episode = read_episode(episode_path(tmp_path, 0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["episode-000.h5", "episode-000.json"]
     assert (episode.score, episode.plan.checkpoint_step) == (0.25, 9) and is_whole(episode)
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_replacement_that_was_cut_is_finished(tmp_path, monkeypatch, cut):
+    """Whatever file was removed or renamed last, the next command has all new episodes and no old one."""
+    for number in (0, 1, 2):
+        write_episode(tmp_path, FACTS, played(number), 0.5)
+    for number in (0, 1):
+        write_episode(tmp_path, FACTS, played(number), 0.25, staged=True)
+    left = [cut]
+
+    def counted(change):
+        def method(path, *arguments, **options):
+            if "episode" in path.name:
+                if left[0] == 0:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+            return change(path, *arguments, **options)
+
+        return method
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", counted(Path.unlink))
+        patch.setattr(Path, "rename", counted(Path.rename))
+        with pytest.raises(KeyboardInterrupt):
+            replace_episodes(tmp_path)
+    finish_replacement(tmp_path)
+    discard_staged(tmp_path)
+    assert [read_episode(path).score for path in episode_paths(tmp_path)] == [0.25, 0.25]
+    assert all(is_whole(read_episode(path)) for path in episode_paths(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_staged_episodes_can_be_discarded(path):

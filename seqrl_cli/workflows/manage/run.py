@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.console import Console, byte_size
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.planning.episode_files import episode_paths, rename_run_in_episode
 from seqrl_cli.runs.layout import CONTINUAL, RunFolder, check_name, stays_below
-from seqrl_cli.runs.lock import locked, refuse_locked
+from seqrl_cli.runs.lock import locked, refuse_locked, refuse_playing
 from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.manage.dependents import Dependents, dependents_of
@@ -102,7 +102,8 @@ def run(request: ManageRequest, console: Console) -> ManageReport:
         else:
             gone = _gone(folder)
             folder.rename(gone)  # at once, so that a kill leaves no half of a run
-            shutil.rmtree(gone)
+            with when_interrupted(f"{name} is deleted in part", f"seqrl runs delete {name} deletes the rest"):
+                shutil.rmtree(gone)
     return ManageReport(request.action, name, None if target is None else str(target), sweeps=dependents.sweeps)
 
 
@@ -138,6 +139,7 @@ def _found(request: ManageRequest, console: Console) -> Path:
         hint = f"seqrl runs {request.action} {store.name_of(folder)}"
         raise UsageError(f"{request.run} is not the name of a run", f"to {request.action} its latest run: {hint}")
     refuse_locked(folder)
+    refuse_playing(folder)
     return store.known_as(folder)  # as the runs that were made from it name it
 
 
@@ -147,10 +149,15 @@ def _gone(folder: Path) -> Path:
 
 
 def _half_deleted(request: ManageRequest) -> Path | None:
-    """What a kill left of the run, by its full name; None if the run is there, or nothing is."""
-    folder = request.store.root / request.run
-    is_left = bool(request.run) and stays_below(request.run) and not folder.exists() and _gone(folder).is_dir()
-    return _gone(folder) if is_left else None
+    """What a kill left of the run; None if the run is there, or nothing is."""
+    store, path = request.store, Path(request.run)
+    if not request.run or not stays_below(request.run):
+        return None
+    left = [_gone(store.root / path)]
+    if len(path.parts) == 1 and all(run.path.name != path.name for run, _ in store.runs()):
+        left += store.root.glob(f"**/{_gone(path).name}")
+    found = [one for one in left if one.is_dir() and not one.with_name(path.name).exists()]
+    return found[0] if len(found) == 1 else None
 
 
 def _refuse_parent(request: ManageRequest, name: str, dependents: Dependents) -> None:

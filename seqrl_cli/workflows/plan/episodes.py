@@ -13,7 +13,7 @@ def has_episode(session: PlanSession, episode: int) -> bool:
     """Whether a complete episode of this number exists that was played with this checkpoint.
 
     Raises:
-        SeqrlError: the episode was played with another checkpoint, or written by a newer seqrl.
+        SeqrlError: the episode was played with another checkpoint or other weights, or written by a newer seqrl.
     """
     path = episode_path(session.folder, episode)
     try:
@@ -29,6 +29,10 @@ def has_episode(session: PlanSession, episode: int) -> bool:
         message = f"{path} was played with checkpoint {step}, not {session.trained.step}"
         hint = f"--force plays again; --checkpoint {session.trained.step} plays beside these episodes and keeps them"
         raise SeqrlError(message, hint)
+    played, weights = episode_file.plan.weights, session.weights
+    if None not in (played, weights) and played != weights:
+        message = f"{path} was played with other weights than those that {session.run.path} has now"
+        raise SeqrlError(message, "the run was trained again meanwhile; --force plays again")
     return step is not None and is_whole(episode_file)
 
 

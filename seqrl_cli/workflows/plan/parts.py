@@ -22,7 +22,7 @@ from seqrl_cli.launch.task import Task
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.device import available_memory, use_threads
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.staged_episodes import replacing_episodes
+from seqrl_cli.planning.staged_episodes import finish_replacement, replacing_episodes
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.workflows.plan import run as whole
 from seqrl_cli.workflows.plan import tasks as many
@@ -151,6 +151,7 @@ def run_parts(request: PartsRequest, console: Console) -> PlanReport:
     with ExitStack() as locks:
         for session in sessions:
             locks.enter_context(locked(session.folder, console))
+            finish_replacement(session.folder)
         missing = sum(map(len, missing_episodes(sessions, plan.force)))
         if missing:
             with replacing_episodes([session.folder for session in sessions], staged=plan.force):

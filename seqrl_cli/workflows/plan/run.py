@@ -23,7 +23,7 @@ from seqrl_cli.planning.episode_files import (
 )
 from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.staged_episodes import replacing_episodes
+from seqrl_cli.planning.staged_episodes import finish_replacement, replacing_episodes
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import require_tasks
 from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, what_is_kept
@@ -50,6 +50,7 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
     profile = Profile()
     start = time.perf_counter()
     with locked(folder, console):
+        finish_replacement(folder)
         (missing,) = missing_episodes([session], request.force)
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
@@ -144,6 +145,7 @@ def play(session: PlanSession, episodes: list[int], profile: Profile, console: C
 
             def on_episode(record: EpisodeRecord) -> None:
                 session.check_finite(record)
+                session.require_same_run()
                 write_episode(session.folder, facts, record, _score(session, record), staged=staged)
                 written.append(record.episode)
                 counter.on_episode(record)

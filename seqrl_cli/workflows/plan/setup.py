@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from seqrl_cli.envs.vector.choice import open_backend
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.files.atomic import GONE_HINT
 from seqrl_cli.models.device import choose_device
 from seqrl_cli.planning.episode_files import PlanFacts
 from seqrl_cli.planning.episode_record import EpisodeRecord
@@ -33,8 +35,10 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import TaskRecord
+from seqrl_cli.runs.record import TaskRecord, read_record
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoint_folders import step_folder
+from seqrl_cli.training.checkpoints import weights_hash
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import (
     AgentOptions,
@@ -44,6 +48,8 @@ from seqrl_cli.workflows.plan.agents import (
     make_agent_spec,
 )
 from seqrl_cli.workflows.plan.ensemble import described, load_others, without_hashes
+
+_HASH_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,13 @@ class PlanSession:
             return f"replaced by {tokens.termination_penalty:g}"
         return tokens.terminal_rewards
 
+    @cached_property
+    def weights(self) -> str | None:
+        """The first digits of the hash of the checkpoint's weights; None if they cannot be read."""
+        with suppress(SeqrlError):
+            return weights_hash(step_folder(self.run.checkpoints, self.trained.step))[:_HASH_DIGITS]
+        return None
+
     def facts(self) -> PlanFacts:
         """What all episodes of the plan have in common."""
         record = self.trained.record
@@ -161,6 +174,7 @@ class PlanSession:
             parent=record.base.run if record.base else record.parent,
             learned=self.trained.config.finetune.label if record.base else None,
             recipe=recipe_of(self.trained.config, fine_tuned=record.parent is not None),
+            weights=self.weights,
             engine=self.agent.engine,
         )
 
@@ -184,6 +198,17 @@ class PlanSession:
         if found := record.not_finite:
             message = f"episode {record.episode} in {self.env_id} has {found} that are not finite: it diverged"
             raise SeqrlError(message, "another --seed plays other episodes, plan.max_steps shorter ones")
+
+    def require_same_run(self) -> None:
+        """Stop if the run was removed, renamed or trained again while it plays.
+
+        Raises:
+            SeqrlError: it was.
+        """
+        with suppress(SeqrlError):
+            if read_record(self.run.record).created == self.trained.record.created:
+                return
+        raise SeqrlError(f"{self.run.path} was removed, renamed or replaced while it was played", GONE_HINT)
 
     def rollout(self, vector: SeededVectorEnv, profile: Profile) -> Rollout:
         """A new closed loop in the given environments.

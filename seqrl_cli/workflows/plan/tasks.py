@@ -24,7 +24,7 @@ from seqrl_cli.planning.episode_files import (
 from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Rollout, play_together
-from seqrl_cli.planning.staged_episodes import replacing_episodes
+from seqrl_cli.planning.staged_episodes import finish_replacement, replacing_episodes
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import chosen_tasks
 from seqrl_cli.training.rng import SeedStream
@@ -53,6 +53,7 @@ def run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> Task
     with ExitStack() as locks:
         for session in sessions:
             locks.enter_context(locked(session.folder, console))
+            finish_replacement(session.folder)
         missing = missing_episodes(sessions, request.force)
         fresh = sum(map(len, missing))
         if fresh:
@@ -142,6 +143,7 @@ def play(
                     nonlocal written
                     session = pairs[index][0]
                     session.check_finite(record)
+                    session.require_same_run()
                     score = percent_score(record.total_reward, session.references)
                     fraction = None if score is None else score / 100
                     write_episode(session.folder, _facts(session), record, fraction, staged=staged)

@@ -15,6 +15,7 @@ from seqrl_cli.launch.local import LocalLauncher
 from seqrl_cli.launch.ray_cluster import RayLauncher
 from seqrl_cli.launch.slurm_jobs import SlurmLauncher
 from seqrl_cli.launch.task import Task, run_task
+from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words, sweep_folder, write_sweep
 from seqrl_cli.workflows.sweep.dry_run import dry_run
 from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
@@ -30,7 +31,7 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
 
     Raises:
         UsageError: the grid makes no sweep.
-        SeqrlError: members failed, which the error names; the others are finished.
+        SeqrlError: another process runs this sweep; or members failed, which the error names; the others are finished.
         CommandInterruptedError: Ctrl-C; what ran has saved.
     """
     start = time.perf_counter()
@@ -38,18 +39,19 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
     folder = sweep_folder(request.store, sweep.record.name)
     cluster = request.cluster
     launcher = _launcher(request, console)  # a cluster that is not there is an error before anything is written
-    write_sweep(folder, sweep.record)
-    make_data(request, sweep.missing_data, console)
-    states = states_of(request.store, folder, sweep.record)
-    left = [index for index, state in enumerate(states) if not state.done]
-    console.note(f"{folder.path}: {states_text(states)}")
     script, job = None, None
     failed: Mapping[str, str] = {}
-    if launcher is None and cluster is not None and left:
-        script, job = _job_array(cluster, request, folder, left)
-    elif launcher is not None and left:
-        tasks = [member_task(request.store.root, folder, sweep.record, index, request.followers) for index in left]
-        failed = run_tasks(launcher, tasks, console, f"sweep {sweep.record.name}, runs")
+    with locked(folder.path, console):
+        write_sweep(folder, sweep.record)
+        make_data(request, sweep.missing_data, console)
+        states = states_of(request.store, folder, sweep.record)
+        left = [index for index, state in enumerate(states) if not state.done]
+        console.note(f"{folder.path}: {states_text(states)}")
+        if launcher is None and cluster is not None and left:
+            script, job = _job_array(cluster, request, folder, left)
+        elif launcher is not None and left:
+            tasks = [member_task(request.store.root, folder, sweep.record, index, request.followers) for index in left]
+            failed = run_tasks(launcher, tasks, console, f"sweep {sweep.record.name}, runs")
     states = [state_of(request.store, member) for member in sweep.record.members]
     seconds = time.perf_counter() - start
     if launcher is not None and not failed:
