@@ -257,5 +257,6 @@ def test_watching_a_run_that_is_not_trained_shows_it_once(root):
 
 
 def test_many_values_share_blocks():
+    assert spark([1.0, float("nan"), 2.0]) == "▁█" and spark([float("nan")]) == ""
     assert spark([1.0, 1.0]) == "▁▁" and spark([0.0, 7.0]) == "▁█"
     assert len(spark([float(value) for value in range(1000)])) == 48

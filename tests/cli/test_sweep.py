@@ -385,6 +385,12 @@ def test_one_seed_or_several(seqrl):
     assert_refused(seqrl("train", DATASET, "--seeds", "none"), 2, "is not a list of seeds", "1..4")
 
 
+def test_a_password_in_a_mirror_is_not_recorded(seqrl, runs):
+    words = ("--mirrors", "http://me:secret@127.0.0.1:9", "--on", "slurm")
+    assert seqrl("sweep", DATASET, *TINY_TRAIN, "--seeds", "1", *words).exit_code == 0
+    assert "secret" not in (runs / "sweeps/hopper-medium-gpt/sweep.json").read_text()
+
+
 def test_a_sweep_of_other_members_needs_another_name(seqrl, runs):
     words = ("sweep", DATASET, *TINY_TRAIN, "--seeds", "1", "--on", "slurm")
     assert seqrl(*words).exit_code == 0
@@ -392,6 +398,9 @@ def test_a_sweep_of_other_members_needs_another_name(seqrl, runs):
     other = seqrl("sweep", DATASET, *TINY_TRAIN, "train.weight_decay=0", "--seeds", "1", "--on", "slurm")
     assert_refused(other, 1, "there is a sweep hopper-medium-gpt already", "--name")
     assert seqrl(*words, "train.weight_decay=0", "--force").exit_code == 0
+    member = shown(seqrl("sweep", "run", "hopper-medium-gpt", "--index", "0", "--dry-run", "--json"))
+    assert member["status"] == "waiting" and member["commands"][0].startswith(f"seqrl train {DATASET} --name gpt-s1")
+    assert not (runs / DATASET / "gpt-s1").exists()
     status = "seqrl sweep status hopper-medium-gpt"
     assert_refused(seqrl("sweep", "hopper-medium-gpt"), 2, "hopper-medium-gpt is a sweep, not a dataset", status)
 

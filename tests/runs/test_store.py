@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -31,6 +32,24 @@ def test_find_takes_nothing_a_name_a_dataset_and_a_path(tmp_path):
     assert store.find("sim/hopper-medium/gpt-s42", refuse_warnings).path == first
     assert store.find(str(first), refuse_warnings).path == first
     assert store.name_of(first) == "sim/hopper-medium/gpt-s42"
+
+
+def test_a_slash_at_the_end_changes_nothing(tmp_path):
+    make_run(tmp_path, "sim/hopper-medium", "gpt-s42")
+    store = RunStore(tmp_path)
+    assert store.find("gpt-s42/") == store.find("gpt-s42") == store.find("sim/hopper-medium/")
+
+
+def test_a_record_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = make_run(tmp_path, "sim/hopper-medium", "gpt-s42")
+
+    def fail(path: Path) -> object:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr("seqrl_cli.runs.record.read_json", fail)
+    with pytest.raises(SeqrlError, match="cannot read .*: input/output error") as refused:
+        read_record(path)
+    assert "--force" not in refused.value.hint
 
 
 def test_find_says_what_is_near_or_ambiguous(tmp_path):

@@ -16,9 +16,11 @@ from seqrl_cli.artifacts.remote_faults import UnreachableError
 from seqrl_cli.artifacts.sync import SMALL
 from seqrl_cli.console import Console, public_words, shown_url, typed_command
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.runs.record import BaseRecord, read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint
 from seqrl_cli.workflows.exchange import pull, push
+from tests.runs.records import make_run
 from tests.runs.syncing import RUN, contents, pulled, pushed, train, would_pull
 
 fsspec = pytest.importorskip("fsspec")
@@ -186,6 +188,15 @@ def test_plans_that_were_made_here_stay_when_their_run_is_pulled(store, url, tmp
     assert RUN not in would_pull(mine, url) and RUN in pulled(mine, url).kept
     assert (mine / RUN / plan).read_text() == "here"
     assert RUN in pulled(mine, url, force=True).pulled and not (mine / RUN / plan).exists()
+
+
+def test_a_fine_tuned_run_takes_the_run_along_whose_weights_it_needs(store, url, tmp_path):
+    path = make_run(store.root, "d", "lora")
+    base = BaseRecord(run=RUN, step=2, sha256="0" * 64)
+    write_record(path, read_record(path).model_copy(update={"base": base}))
+    assert sorted(pushed(store, url, "d/lora").folders) == ["d", "d/lora", RUN]
+    pulled(tmp_path / "again", url)
+    assert (tmp_path / "again" / RUN / "run.json").exists()
 
 
 def test_exports_inside_a_run_are_not_pushed(store, url, tmp_path):
