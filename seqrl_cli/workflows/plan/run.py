@@ -145,7 +145,7 @@ def play(session: PlanSession, episodes: list[int], profile: Profile, console: C
 
             def on_episode(record: EpisodeRecord) -> None:
                 session.check_finite(record)
-                session.require_same_run()
+                session.require_run()
                 write_episode(session.folder, facts, record, _score(session, record), staged=staged)
                 written.append(record.episode)
                 counter.on_episode(record)

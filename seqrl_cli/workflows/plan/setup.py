@@ -35,7 +35,7 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import TaskRecord, read_record
+from seqrl_cli.runs.record import TaskRecord
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoint_folders import step_folder
 from seqrl_cli.training.checkpoints import weights_hash
@@ -199,16 +199,14 @@ class PlanSession:
             message = f"episode {record.episode} in {self.env_id} has {found} that are not finite: it diverged"
             raise SeqrlError(message, "another --seed plays other episodes, plan.max_steps shorter ones")
 
-    def require_same_run(self) -> None:
-        """Stop if the run was removed, renamed or trained again while it plays.
+    def require_run(self) -> None:
+        """Stop if the run is gone, rather than write episodes where it was.
 
         Raises:
-            SeqrlError: it was.
+            SeqrlError: it was removed or renamed.
         """
-        with suppress(SeqrlError):
-            if read_record(self.run.record).created == self.trained.record.created:
-                return
-        raise SeqrlError(f"{self.run.path} was removed, renamed or replaced while it was played", GONE_HINT)
+        if not self.run.record.exists():
+            raise SeqrlError(f"{self.run.path} was removed or renamed while it was played", GONE_HINT)
 
     def rollout(self, vector: SeededVectorEnv, profile: Profile) -> Rollout:
         """A new closed loop in the given environments.

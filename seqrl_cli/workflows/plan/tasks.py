@@ -143,7 +143,7 @@ def play(
                     nonlocal written
                     session = pairs[index][0]
                     session.check_finite(record)
-                    session.require_same_run()
+                    session.require_run()
                     score = percent_score(record.total_reward, session.references)
                     fraction = None if score is None else score / 100
                     write_episode(session.folder, _facts(session), record, fraction, staged=staged)
