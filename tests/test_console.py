@@ -105,6 +105,11 @@ def test_facts_read_as_a_person_says_them():
     assert (byte_size(310), byte_size(7_800), byte_size(2.5e9)) == ("310 B", "7.8 kB", "2.5 GB")
 
 
+def test_sizes_take_the_next_unit_where_rounding_reaches_it():
+    sizes = (999.4, 999.6, 999_949, 999_960, 999_949_999, 999_999_999, 0)
+    assert [byte_size(size) for size in sizes] == ["999 B", "1.0 kB", "999.9 kB", "1.0 MB", "999.9 MB", "1.0 GB", "0 B"]
+
+
 def test_rows_fold_where_there_is_little_room_and_become_paragraphs_where_there_is_less(monkeypatch):
     header, rows = ["run", "status", "updated"], [["sim/hopper-medium/gpt-s42", "finished", "2026-11-21 10:24"]]
     shown = {}

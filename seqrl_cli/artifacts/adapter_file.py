@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,13 @@ from seqrl_cli.files.json_text import parse_json
 from seqrl_cli.files.regular import read_bytes
 from seqrl_cli.models.adapters import AdapterSet, Spec, attach, spec_from, spec_settings
 from seqrl_cli.models.adapters.adapter_set import base_weights
+from seqrl_cli.runs.record import BaseRecord
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 1 << 36
 _KEY = "seqrl-adapter"  # in the file's metadata
 _EXTRA = "extra."
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """The model that an adapter was trained for.
-
-    Attributes:
-        run: path or name of its run, for messages.
-        step: updates of the checkpoint.
-        sha256: hash of its weights, from :func:`base_hash`.
-    """
-
-    run: str
-    step: int
-    sha256: str
+_BASE = {"run": str, "step": int, "sha256": str}
 
 
 @dataclass(frozen=True)
@@ -58,7 +45,7 @@ class SavedAdapter:
     path: Path
     spec: Spec
     pool: int
-    base: BaseModel
+    base: BaseRecord
     tensors: dict[str, Tensor]
     extra: dict[str, Tensor] = field(default_factory=dict)
 
@@ -86,7 +73,9 @@ def base_hash(model: nn.Module) -> str:
     return tensors_hash(base_weights(model))
 
 
-def write_adapter(path: Path, adapters: AdapterSet, base: BaseModel, extra: Mapping[str, Tensor] | None = None) -> None:
+def write_adapter(
+    path: Path, adapters: AdapterSet, base: BaseRecord, extra: Mapping[str, Tensor] | None = None
+) -> None:
     """Write a file, completely or not at all.
 
     Args:
@@ -104,7 +93,7 @@ def write_adapter(path: Path, adapters: AdapterSet, base: BaseModel, extra: Mapp
         "schema_version": SCHEMA_VERSION,
         "spec": spec_settings(adapters.spec),
         "pool": adapters.pool,
-        "base": asdict(base),
+        "base": base.model_dump(),
         "tensors_sha256": tensors_hash(tensors),
     }
     write_bytes_atomic(path, save(tensors, {_KEY: json.dumps(facts)}))
@@ -136,7 +125,7 @@ def read_adapter(path: Path) -> SavedAdapter:
         path,
         spec_from(_entry(path, facts, "spec", dict), path),
         _entry(path, facts, "pool", int),
-        BaseModel(*(_entry(path, base, name, kind) for name, kind in (("run", str), ("step", int), ("sha256", str)))),
+        BaseRecord(**{name: _entry(path, base, name, kind) for name, kind in _BASE.items()}),
         {name: tensor for name, tensor in tensors.items() if not name.startswith(_EXTRA)},
         {name.removeprefix(_EXTRA): tensor for name, tensor in tensors.items() if name.startswith(_EXTRA)},
     )

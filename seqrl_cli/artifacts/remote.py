@@ -100,7 +100,7 @@ class Remote:
             raise SeqrlError(f"{self.shown} needs a package: {error}", install_line("cloud")) from error
         except ValueError as error:
             raise UsageError(
-                f"{self.shown} is no URL that fsspec reads: {error}", "s3://, abfs://, gs://, file://"
+                f"{self.shown} is not a URL that fsspec reads: {error}", "s3://, abfs://, gs://, file://"
             ) from error
         self._root = root.rstrip("/")
         if "://" in url and not url.partition("://")[2].strip("/"):

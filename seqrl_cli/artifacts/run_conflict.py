@@ -46,7 +46,10 @@ def conflict_of_settings(
 ) -> RunConflictError:
     """The error for a run that exists with other settings; names the first few of them."""
     old, new = existing.model_dump(), requested.model_dump()
-    pairs = ", ".join(f"{key} {get_dotted(old, key)} (asked: {get_dotted(new, key)})" for key in changed[:_SHOWN])
+    pairs = ", ".join(
+        f"{key} {value_text(get_dotted(old, key))} (asked: {value_text(get_dotted(new, key))})"
+        for key in changed[:_SHOWN]
+    )
     return RunConflictError(f"{run.path} has {pairs}", _hint(old, changed))
 
 

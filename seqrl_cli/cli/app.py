@@ -43,30 +43,30 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-CHAIN = "The chain"
-HELPERS = "Helpers"
+MAIN = "Main steps"
+OTHERS = "Other commands"
 
-app.command(rich_help_panel=CHAIN)(demo.demo)
-app.command(rich_help_panel=CHAIN)(download.download)
-app.command(rich_help_panel=CHAIN)(discretize.discretize)
-app.command(rich_help_panel=CHAIN)(train.train)
-app.command(rich_help_panel=CHAIN)(plan.plan)
-app.command(rich_help_panel=CHAIN)(finetune.finetune)
-app.command(rich_help_panel=CHAIN)(finetune_online.finetune_online)
-app.command(rich_help_panel=CHAIN)(continual.continual)
-app.command(rich_help_panel=CHAIN)(render.render)
-app.command(rich_help_panel=CHAIN)(table.table)
-app.command(rich_help_panel=HELPERS)(sweep.sweep)
-app.command(rich_help_panel=HELPERS)(tune.tune)
-app.command(rich_help_panel=HELPERS)(plot.plot)
-app.command(rich_help_panel=HELPERS)(report.report)
-app.command(rich_help_panel=HELPERS)(collect.collect)
-app.command("import", rich_help_panel=HELPERS)(import_.import_checkpoint)
-app.command(rich_help_panel=HELPERS)(export.export)
-app.command(rich_help_panel=HELPERS)(runs.runs)
-app.command(rich_help_panel=HELPERS)(watch.watch)
-app.command(rich_help_panel=HELPERS)(presets.presets)
-app.command(rich_help_panel=HELPERS)(info.info)
+app.command(rich_help_panel=MAIN)(demo.demo)
+app.command(rich_help_panel=MAIN)(download.download)
+app.command(rich_help_panel=MAIN)(discretize.discretize)
+app.command(rich_help_panel=MAIN)(train.train)
+app.command(rich_help_panel=MAIN)(plan.plan)
+app.command(rich_help_panel=MAIN)(finetune.finetune)
+app.command(rich_help_panel=MAIN)(finetune_online.finetune_online)
+app.command(rich_help_panel=MAIN)(continual.continual)
+app.command(rich_help_panel=MAIN)(render.render)
+app.command(rich_help_panel=MAIN)(table.table)
+app.command(rich_help_panel=OTHERS)(sweep.sweep)
+app.command(rich_help_panel=OTHERS)(tune.tune)
+app.command(rich_help_panel=OTHERS)(plot.plot)
+app.command(rich_help_panel=OTHERS)(report.report)
+app.command(rich_help_panel=OTHERS)(collect.collect)
+app.command("import", rich_help_panel=OTHERS)(import_.import_checkpoint)
+app.command(rich_help_panel=OTHERS)(export.export)
+app.command(rich_help_panel=OTHERS)(runs.runs)
+app.command(rich_help_panel=OTHERS)(watch.watch)
+app.command(rich_help_panel=OTHERS)(presets.presets)
+app.command(rich_help_panel=OTHERS)(info.info)
 
 
 def _paragraphs(text: str) -> str:

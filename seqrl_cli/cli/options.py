@@ -208,7 +208,7 @@ def push_url(url: str | None) -> str | None:
     if url is None:
         return None
     if "://" not in url:
-        raise UsageError(f"--push is {url!r}, which is no URL", "for example s3://bucket/runs, or file:///mnt/runs")
+        raise UsageError(f"--push is {url!r}, which is not a URL", "for example s3://bucket/runs, or file:///mnt/runs")
     return url
 
 
@@ -296,7 +296,7 @@ def checkpoint(text: str | None) -> tuple[int | None, bool]:
     if text is None or text == "best":
         return None, text == "best"
     if not text.isdecimal():
-        raise UsageError(f"--checkpoint is {text!r}, which is no number of updates", "give a number, or best")
+        raise UsageError(f"--checkpoint is {text!r}, which is not a number of updates", "give a number, or best")
     return int(text), False
 
 

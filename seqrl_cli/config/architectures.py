@@ -73,6 +73,11 @@ class Architecture:
     exports: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """Its name as papers write it: the summary without what explains it."""
+        return self.summary.partition(":")[0]
+
+    @property
     def traits(self) -> frozenset[Trait]:
         """What it has in common with others."""
         optional: dict[Trait, bool] = {
@@ -103,7 +108,7 @@ _ENTRIES = (
     Architecture(
         "retnet",
         PLANNER,
-        "the same with retention",
+        "Trajectory RetNet: retention instead of attention",
         _CROSS_ENTROPY,
         section="seqrl_cli.config.model_sections:RetNetSection",
         model="seqrl_cli.models.retnet.build:IMPLEMENTATION",
@@ -144,7 +149,7 @@ _ENTRIES = (
     Architecture(
         "mddt",
         MULTI_TASK,
-        "multi-domain Decision Transformer",
+        "Multi-Domain Decision Transformer",
         "cross-entropy (nats per action token)",
         section="seqrl_cli.config.model_sections:MultiDomainSection",
         model="seqrl_cli.models.decision.implementations:MDDT",
@@ -167,6 +172,12 @@ def names_with(trait: Trait, other: Trait | None = None) -> tuple[str, ...]:
 def with_article(name: str) -> str:
     """``a gpt``, ``an odt``."""
     return str(ARCHITECTURES[name]) if name in ARCHITECTURES else f"a {name}"
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """``gpt, retnet and odt``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def in_words(names: tuple[str, ...]) -> str:

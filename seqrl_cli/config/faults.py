@@ -38,7 +38,7 @@ def sentence(error: ValidationError, keys: Iterable[str] = ()) -> str:
     if first["type"] == "extra_forbidden":
         known = list(keys)
         if key in known:
-            return f"{key} is no key of this architecture"
+            return f"{key} is not a key of this architecture"
         close = nearest_key(key, known)
         return f"there is no key {key!r}" + (f"; did you mean {close!r}?" if close else "")
     if first["type"] == "missing":

@@ -55,7 +55,7 @@ def parse_space(arguments: Iterable[str], keys: Iterable[str]) -> tuple[list[Dim
             check_key(key, known)
             dimensions.append(_numbers(key, found))
         elif text.startswith("log:") or (".." in text and not set(text) & set(",/\\[{")):
-            raise UsageError(f"{argument!r} is no range", _HINT)
+            raise UsageError(f"{argument!r} is not a range", _HINT)
         else:
             rest.append(argument)
     texts = parse_axes(rest, known)
@@ -71,7 +71,7 @@ def _numbers(key: str, found: re.Match[str]) -> Dimension:
     try:
         low, high = map(float, texts)
     except ValueError as error:
-        raise UsageError(f"{key}={found[0]} is no range", _HINT) from error
+        raise UsageError(f"{key}={found[0]} is not a range", _HINT) from error
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UsageError(f"the range of {key} is empty: {found[0]}", _HINT)
     if log and low <= 0:

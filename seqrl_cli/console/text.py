@@ -30,10 +30,13 @@ def duration(seconds: float) -> str:
 
 def byte_size(size: float) -> str:
     """Bytes in a readable unit: ``310 B``, ``7.8 kB``, ``62.0 MB``, ``1.2 GB``."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+    if round(size) < 1000:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB"):
         size /= 1000
+        if round(size, 1) < 1000:  # as it is shown: never 1000.0 kB
+            return f"{size:.1f} {unit}"
+    size /= 1000
     return f"{size:,.1f} GB"
 
 

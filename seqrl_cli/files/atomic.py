@@ -1,7 +1,8 @@
 """Writes that happen completely or not at all: temporary file in the same folder, fsync, rename.
 
 A process that is killed leaves its temporary file behind. Whoever writes locks its temporary file, and the system
-releases the lock when the process dies; so a temporary file without a lock is rubbish, which :func:`sweep` removes.
+releases the lock when the process dies; so a temporary file without a lock is rubbish, which
+:func:`remove_stale_temporaries` removes.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Other projects' files to ours."""
+"""Reads and writes other projects' files, and folders for model hubs."""

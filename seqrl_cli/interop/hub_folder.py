@@ -208,7 +208,7 @@ def _read_description(folder: Path) -> HubRun:
     for name in (run.name, run.parent or run.name):
         check_name("run", name)
     if wrong := [name for name in (*run.datasets, run.suite or "none") if not stays_below(name)]:
-        raise SeqrlError(f"{path} names the dataset {wrong[0][:80]!r}, which is no folder's name", _HINT)
+        raise SeqrlError(f"{path} names the dataset {wrong[0][:80]!r}, which is not a folder's name", _HINT)
     return run
 
 

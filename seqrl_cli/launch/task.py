@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from seqrl_cli.console import public_words, typed_command
-from seqrl_cli.files.regular import open_own, open_regular
+from seqrl_cli.console import typed_command
+from seqrl_cli.files.log_tail import last_error, last_lines
+from seqrl_cli.files.regular import open_own
 from seqrl_cli.runs.holder import holding
 from seqrl_cli.runs.lock import is_locked
 
@@ -21,7 +22,6 @@ INTERRUPTED = 130
 _BY_SIGNAL = 128  # shells and containers add the signal's number to it
 _LOCK_SECONDS = 60.0
 _POLL_SECONDS = 0.2
-_TAIL_BYTES = 4000
 _STDERR = 2  # the descriptor: with --json, stdout is for one object
 
 Words = tuple[str, ...]
@@ -193,7 +193,8 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
         if task.log is not None:
             task.log.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open_own(task.log, "ab"))
-            file.write(f"$ seqrl {' '.join(public_words(words))}\n".encode(errors="surrogateescape"))
+            file.write(f"$ {typed_command(*words)}
+".encode(errors="surrogateescape"))
             file.flush()
             output = file
         # Its own process group, so that Ctrl-C in a terminal reaches this process alone, which then stops all in order.
@@ -221,11 +222,7 @@ def _wait_for_lock(run: Path | None, stop: Stop) -> None:
 
 
 def _last_error(log: Path | None) -> str:
-    """The last error that a command printed to its log, with its hint."""
+    """The last error that a command printed to its log; empty if it has none."""
     if log is None or not log.is_file():
         return ""
-    with open_regular(log) as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        lines = file.read().decode(errors="replace").splitlines()
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return errors[-1] if errors else ""
+    return last_error(last_lines(log))

@@ -276,7 +276,7 @@ def _plan_facts(values: Mapping[str, Any]) -> PlanFacts:
     if not isinstance(values.get("settings"), dict):
         raise JsonFieldError("it has no settings")
     if not stays_below(text_field(values, "dataset")):
-        raise JsonFieldError(f"its dataset, {values['dataset']!r}, is no folder's name in a run directory")
+        raise JsonFieldError(f"its dataset, {values['dataset']!r}, is not a folder's name in a run directory")
     return PlanFacts(
         **{key: text_field(values, key) for key in ("dataset", "env_id", "run", "arch")},
         checkpoint_step=_if_known(values, "checkpoint_step", count_field),

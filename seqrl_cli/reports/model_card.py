@@ -8,17 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.console import amount
 from seqrl_cli.reports.table.escape import markdown
-
-_TITLES = {
-    "gpt": "Trajectory Transformer",
-    "retnet": "Trajectory RetNet",
-    "dt": "Decision Transformer",
-    "odt": "Online Decision Transformer",
-    "bc": "behaviour cloning",
-    "mddt": "Multi-Domain Decision Transformer",
-}
 
 _NOTE = (
     "Of one training seed; the interval is a bootstrap over its episodes. "
@@ -38,7 +30,6 @@ class CardFacts:
         step: updates of the checkpoint.
         parameters: number of the model's parameters.
         seed: seed of the run's training.
-        episodes: number of episodes in the run's data; None if they are not at hand.
         versions: versions of the packages that decide the numbers.
         rows: the run's results, as ``seqrl table --by run --json`` prints them.
         plans: settings of its plans that differ from its configuration, ready for the command line.
@@ -52,7 +43,6 @@ class CardFacts:
     step: int
     parameters: int
     seed: int
-    episodes: int | None
     versions: Mapping[str, str]
     rows: Sequence[Mapping[str, Any]]
     plans: Sequence[Sequence[str]]
@@ -61,16 +51,15 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """The card as Markdown with the front matter that hubs read; names in it are plain text."""
-    title = _TITLES.get(facts.arch, facts.arch)
+    title = ARCHITECTURES[facts.arch].title if facts.arch in ARCHITECTURES else facts.arch
     place = f" for {markdown(facts.env_id)}" if facts.env_id else ""
-    data = f"on {markdown(facts.dataset)}" + (f" ({facts.episodes:,} episodes)" if facts.episodes else "")
     return "\n".join(
         [
             *_front_matter(facts),
             f"# {markdown(facts.name)}: {title}{place}",
             "",
-            f"The model ({title}, {facts.parameters:,} parameters) was trained {data} for {facts.step:,} updates with "
-            f"seed {facts.seed}, by seqrl.",
+            f"The model ({title}, {facts.parameters:,} parameters) was trained on {markdown(facts.dataset)} for "
+            f"{facts.step:,} updates with seed {facts.seed}, by seqrl.",
             "",
             *_results(facts.rows),
             *_commands(facts),

@@ -135,7 +135,7 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
     except (OSError, ValueError) as error:
         raise SeqrlError(f"{folder.record} is damaged", _HINT) from error
     if wrong := [member.run for member in record.members if not stays_below(member.run)]:
-        raise SeqrlError(f"{folder.record} names {wrong[0]!r}, which is no folder in a run directory", _HINT)
+        raise SeqrlError(f"{folder.record} names {wrong[0]!r}, which is not a folder in a run directory", _HINT)
     if foreign := [words for member in record.members for words in member.steps if not _is_a_members(words)]:
         message = f"{folder.record} has the command {' '.join(foreign[0])[:120]!r}, which no sweep has"
         raise SeqrlError(message, _HINT)

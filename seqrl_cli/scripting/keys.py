@@ -22,7 +22,7 @@ def dotted(keys: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: there is no such key; the hint suggests the nearest.
     """
     given = {key.replace("__", "."): value for key, value in keys.items() if value is not None}
-    return _known(given, [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")], "key")
+    return _known(given, [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")])
 
 
 def below(section: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,11 +32,11 @@ def below(section: str, keys: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: there is no such key; the hint suggests the nearest.
     """
     known = [key for key in dotted_keys(Config) if key.startswith(f"{section}.")]
-    return _known({f"{section}.{key}": value for key, value in keys.items() if value is not None}, known, "key")
+    return _known({f"{section}.{key}": value for key, value in keys.items() if value is not None}, known)
 
 
-def _known(given: dict[str, Any], known: list[str], kind: str) -> dict[str, Any]:
+def _known(given: dict[str, Any], known: list[str]) -> dict[str, Any]:
     for key in given:
         if key not in known:
-            raise unknown(kind, key, known, "seqrl presets show")
+            raise unknown("key", key, known, "seqrl presets show")
     return given

@@ -7,7 +7,8 @@ version does not know: they are read, and no resume removes them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,27 @@ def validation_losses(path: Path) -> list[tuple[int, float]]:
     Raises:
         SeqrlError: the file cannot be opened.
     """
-    found = ((line.step, line.get("validation_loss")) for line in read_training_lines(path))
-    return [(step, loss) for step, loss in found if loss is not None]
+    return _validated(read_training_lines(path))
+
+
+def last_validation_loss(lines: Sequence[LogLine]) -> float | None:
+    """The validation loss of the last of some lines that has one; None if none has."""
+    losses = _validated(lines)
+    return losses[-1][1] if losses else None
+
+
+def lowest_validation_loss(path: Path) -> tuple[int, float] | None:
+    """The step with the lowest validation loss, and that loss, where it is a number; None if there is none.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    losses = [(step, loss) for step, loss in validation_losses(path) if not math.isnan(loss)]
+    return min(losses, key=lambda pair: pair[1], default=None)
+
+
+def _validated(lines: Sequence[LogLine]) -> list[tuple[int, float]]:
+    return [(line.step, loss) for line in lines if (loss := line.get("validation_loss")) is not None]
 
 
 def read_online_lines(path: Path) -> list[OnlineLine]:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from seqrl_cli.console import Console, duration, typed_command
 from seqrl_cli.files.atomic import make_folder
-from seqrl_cli.files.regular import open_own, open_regular
+from seqrl_cli.files.log_tail import last_error, last_lines
+from seqrl_cli.files.regular import open_own
 from seqrl_cli.stops import kill_group
 
 PATIENCE = 30.0
@@ -26,11 +27,10 @@ PUSH_PATIENCE = 600.0
 
 _MOMENT = 2.0  # seconds of waiting that need no word
 _LOG = "log.txt"
-_TAIL = 4000
 
 
 @dataclass(frozen=True)
-class Beside:
+class TrackerProcess:
     """A process beside a run.
 
     Attributes:
@@ -143,7 +143,7 @@ def tracker_folder(folder: Path, name: str) -> Path:
     return folder / _safe(name)
 
 
-def _start(folder: Path, command: Command, on_warning: Callable[[str], None]) -> Beside | None:
+def _start(folder: Path, command: Command, on_warning: Callable[[str], None]) -> TrackerProcess | None:
     """Start a process; a failure is only a warning."""
     try:
         log = make_folder(tracker_folder(folder, command.name)) / _LOG
@@ -154,10 +154,12 @@ def _start(folder: Path, command: Command, on_warning: Callable[[str], None]) ->
     except Exception as error:
         on_warning(f"{command.name} could not be started: {error}")
         return None
-    return Beside(command, process, log)
+    return TrackerProcess(command, process, log)
 
 
-def _finish(one: Beside, on_warning: Callable[[str], None], patience: float, on_wait: Callable[[str], None]) -> None:
+def _finish(
+    one: TrackerProcess, on_warning: Callable[[str], None], patience: float, on_wait: Callable[[str], None]
+) -> None:
     """Wait for a tracker's process, and end it if it takes too long."""
     name, again = one.command.name, one.command.hint
     try:
@@ -172,7 +174,7 @@ def _finish(one: Beside, on_warning: Callable[[str], None], patience: float, on_
         on_warning(f"{name} failed: {_last_line(one.log)}; {again}")
 
 
-def _waited(one: Beside, patience: float, on_wait: Callable[[str], None]) -> int:
+def _waited(one: TrackerProcess, patience: float, on_wait: Callable[[str], None]) -> int:
     """The exit code of a process.
 
     Raises:
@@ -188,12 +190,11 @@ def _waited(one: Beside, patience: float, on_wait: Callable[[str], None]) -> int
 def _last_line(log: Path) -> str:
     """The error at the end of what a tracker printed."""
     try:
-        with open_regular(log) as file:
-            lines = file.read()[-_TAIL:].decode(errors="replace").splitlines()
+        lines = last_lines(log)
     except OSError:
         return "it printed nothing"
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or [line for line in lines if line.strip()] or ["it printed nothing"])[-1]
+    printed = [line for line in lines if line.strip()]
+    return last_error(lines) or (printed[-1] if printed else "it printed nothing")
 
 
 def _safe(name: str) -> str:

@@ -26,7 +26,7 @@ class Best:
 
     Attributes:
         step: updates made.
-        measure: ``validation_loss``, of which less is better, or a number of an evaluation, of which more is.
+        measure: ``validation_loss``, of which lower is better, or a number of an evaluation, of which higher is.
         value: the number.
     """
 
@@ -36,7 +36,7 @@ class Best:
 
     @property
     def is_loss(self) -> bool:
-        """Whether less is better."""
+        """Whether lower is better."""
         return self.measure == LOSS
 
     def beats(self, other: Best | None) -> bool:

@@ -1,1 +1,1 @@
-"""One file a verb: find or make the inputs, build, run, write."""
+"""One folder per group of commands; each command finds or makes its inputs, builds, runs and writes."""

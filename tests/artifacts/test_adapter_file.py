@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from seqrl_cli.artifacts.adapter_file import BaseModel, base_hash, read_adapter, write_adapter
+from seqrl_cli.artifacts.adapter_file import base_hash, read_adapter, write_adapter
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.adapters import HoulsbySpec, IA3Spec, LoRASpec, PrefixSpec, PromptSpec, attach
+from seqrl_cli.runs.record import BaseRecord
 from tests.models.adapters.adapted import ALL, adapted, make
 
 SPECS = (LoRASpec(rank=2, targets=("query", "head")), IA3Spec(), HoulsbySpec(4), PromptSpec(3), PrefixSpec(3))
@@ -19,7 +20,7 @@ SPECS = (LoRASpec(rank=2, targets=("query", "head")), IA3Spec(), HoulsbySpec(4),
 def write(path: Path, spec=SPECS[0], pool: int = 2, **extra):
     """A saved adapter of an mddt; returns it and the model's outputs with its last member."""
     model, _ = make("mddt")
-    base = BaseModel("runs/suite/mddt-s0", 700, base_hash(model))
+    base = BaseRecord(run="runs/suite/mddt-s0", step=700, sha256=base_hash(model))
     adapters, run = adapted("mddt", spec, pool)
     assert base_hash(adapters.model) == base.sha256
     write_adapter(path, adapters, base, extra)

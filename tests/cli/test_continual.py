@@ -237,7 +237,7 @@ def test_a_run_that_was_changed_by_hand_is_refused(runs):
     shutil.rmtree(first.path)
     assert_refused(learn(runs, "lora"), 1, "01-hopper-medium-replay is missing", "--force")
     other = learn(runs, "lora", "--updates", "7")
-    assert_refused(other, 1, "was begun with continual.updates = 6, not 7", "--name")
+    assert_refused(other, 1, "was begun with continual.updates=6, not 7", "--name")
     assert learn(runs, "lora", "--force").exit_code == 0
 
 

@@ -83,7 +83,7 @@ def test_what_cannot_be_an_ensemble(runs):
     assert_refused(trained, 2, "plan.ensemble is for trained runs", "seqrl plan")
     assert_refused(invoke(runs, "plan", FIRST, SECOND, "plan.ensemble=gpt-s1"), 2, "named twice", "plan.ensemble")
     assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=gpt-s42"), 2, "the run itself", "other runs")
-    assert_refused(invoke(runs, "plan", FIRST, f"{DATASET}/odt-s42"), 1, "is no planner", "seqrl runs")
+    assert_refused(invoke(runs, "plan", FIRST, f"{DATASET}/odt-s42"), 1, "does not plan, so it cannot", "seqrl runs")
     assert_refused(invoke(runs, "plan", f"{DATASET}/odt-s42", SECOND), 2, "plan.ensemble", "")
     assert_refused(invoke(runs, "plan", FIRST, "nothing"), 1, "nothing", "seqrl")
     assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=../b"), 2, "cannot be the name of a run", "letters")

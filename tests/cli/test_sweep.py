@@ -373,7 +373,7 @@ def test_a_member_whose_last_push_fails_is_done_and_is_warned_of(seqrl, runs, tm
 def test_wrong_followers_are_refused(seqrl):
     for words in (("sweep", DATASET), ("train", DATASET, "--seeds", "1-2")):
         assert_refused(
-            seqrl(*words, *TINY_TRAIN, "--push", "bucket"), 2, "--push is 'bucket', which is no URL", "s3://"
+            seqrl(*words, *TINY_TRAIN, "--push", "bucket"), 2, "--push is 'bucket', which is not a URL", "s3://"
         )
         assert_refused(seqrl(*words, *TINY_TRAIN, "--track", "excel"), 2, "unknown tracker 'excel'", "tensorboard")
 

@@ -8,7 +8,7 @@ import pytest
 
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.explain import EFFECTS, MATTER_MOST, SYMBOLS, all_keys, default_text
-from seqrl_cli.config.page import page
+from tests.docs.configuration_page import page
 
 KEYS = {one.key: one for one in all_keys()}
 
@@ -25,7 +25,7 @@ def test_every_key_has_a_meaning():
         ("seed", "another seed of the same method"),
         ("train.beta1", "changes the model"),
         ("plan.envs", "does not change episodes"),
-        ("plan.horizon", "changes episodes; more: looks further ahead; time grows in proportion"),
+        ("plan.horizon", "changes episodes; larger: looks further ahead; time grows in proportion"),
     ],
 )
 def test_what_a_key_changes(key, effect):

@@ -111,9 +111,9 @@ def test_a_space_of_ranges_and_choices():
         ("train.learning_rate=log:0..1", "no logarithm"),
         ("train.learning_rate=1e-2..1e-5", "is empty"),
         ("train.learning_rate=1..1", "is empty"),
-        ("train.learning_rate=log:1", "is no range"),
-        ("train.learning_rate=a..b", "is no range"),
-        ("train.learning_rate=1.2.3..4", "is no range"),
+        ("train.learning_rate=log:1", "is not a range"),
+        ("train.learning_rate=a..b", "is not a range"),
+        ("train.learning_rate=1.2.3..4", "is not a range"),
         ("train.learning_rat=1..2", "unknown key"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seqrl_cli.config.page import page
+from tests.docs.configuration_page import page
 
 if __name__ == "__main__":
     (Path(__file__).parents[2] / "docs/configuration.md").write_text(page(), encoding="utf-8")

@@ -107,5 +107,5 @@ def test_choices_are_the_same(tmp_path, arch):
 
 
 def test_a_planner_is_no_graph(store):
-    with pytest.raises(SeqrlError, match="whose play is no single graph"):
+    with pytest.raises(SeqrlError, match="whose play is not a single graph"):
         export_onnx.run(OnnxExportRequest(store, "gpt-s42"), Heard())

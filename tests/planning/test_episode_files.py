@@ -114,7 +114,7 @@ def test_damaged_json_is_named(path, content):
 )
 def test_datasets_that_are_no_folders_names_are_named(path, name):
     edit(path, dataset=name)
-    with pytest.raises(DamagedEpisodeError, match="its dataset, .* is no folder's name"):
+    with pytest.raises(DamagedEpisodeError, match="its dataset, .* is not a folder's name"):
         read_episode(path)
 
 

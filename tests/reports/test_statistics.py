@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t, trim_mean
 
-from seqrl_cli.reports.statistics import interquartile_mean, summarize
+from seqrl_cli.reports.statistics import interquartile_mean, summarize, t_half_width
 
 
 def test_mean_and_standard_error_are_the_originals():
@@ -26,6 +27,15 @@ def test_interquartile_mean_drops_a_quarter_at_each_end():
     values = np.array([-1000.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e6])
     assert interquartile_mean(values) == pytest.approx(3.5)
     assert interquartile_mean(np.array([1.0, 2.0, 6.0])) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("count", [*range(1, 30), 101])
+def test_interquartile_means_and_widths_are_scipys_to_the_bit(count):
+    values = 100 * np.random.default_rng(count).normal(size=(3, count))
+    assert np.array_equal(interquartile_mean(values), trim_mean(values, 0.25, axis=-1))
+    assert np.array_equal(interquartile_mean(values, axis=0), trim_mean(values, 0.25, axis=0))
+    spread = t.ppf(0.975, 2) * values.std(axis=0, ddof=1) / np.sqrt(3)
+    assert np.array_equal(t_half_width(values), spread)
 
 
 def test_one_value_has_no_interval_and_no_error():

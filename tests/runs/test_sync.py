@@ -286,7 +286,7 @@ def test_damaged_manifests_are_named(store, url, tmp_path, content):
 
 
 def test_wrong_urls_are_named(store, tmp_path):
-    with pytest.raises(UsageError, match="nothing://x is no URL"):
+    with pytest.raises(UsageError, match="nothing://x is not a URL"):
         pushed(store, "nothing://x")
     with pytest.raises(SeqrlError, match="no run was pushed"):
         pulled(tmp_path / "again", (tmp_path / "nowhere").as_uri())

@@ -6,7 +6,15 @@ import math
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.tracking.metrics import append_line, read_online_lines, read_training_lines, rewind
+from seqrl_cli.tracking.metrics import (
+    append_line,
+    last_validation_loss,
+    lowest_validation_loss,
+    read_online_lines,
+    read_training_lines,
+    rewind,
+    validation_losses,
+)
 
 TRAINING = {"epoch": 0.5, "loss": 2.5, "validation_loss": None, "learning_rate": 6e-4, "elapsed": 1.5}
 ONLINE = {"iteration": 0, "env_steps": 0, "loss": 0.5, "evaluation_return": 30.0, "elapsed": 1.5}
@@ -43,6 +51,20 @@ def test_numbers_that_are_not_finite_come_back(path):
     append_line(path, 1, TRAINING | {"loss": math.nan, "nll": -math.inf})
     (line,) = read_training_lines(path)
     assert math.isnan(line.loss) and line.get("nll") == -math.inf
+
+
+def test_validation_losses_last_and_lowest(path):
+    assert lowest_validation_loss(path) is None and last_validation_loss(read_training_lines(path)) is None
+    for step, loss in enumerate([math.nan, 3.0, None, 2.0, 2.5, None], start=1):
+        append_line(path, step, TRAINING | {"validation_loss": loss})
+    assert [step for step, _ in validation_losses(path)] == [1, 2, 4, 5]
+    assert lowest_validation_loss(path) == (4, 2.0)
+    assert last_validation_loss(read_training_lines(path)) == 2.5
+
+
+def test_losses_that_are_all_not_numbers_have_no_lowest(path):
+    append_line(path, 1, TRAINING | {"validation_loss": math.nan})
+    assert lowest_validation_loss(path) is None
 
 
 def test_rewinding_drops_later_steps_and_a_cut_line(path):

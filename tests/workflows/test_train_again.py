@@ -39,7 +39,7 @@ def test_a_schedule_for_so_many_updates_has_one(tmp_path):
     short, long = config("retnet", updates=1200), config("retnet", updates=3000)
     with pytest.raises(SeqrlError, match="has a learning-rate schedule for 1,200 updates; 3,000 need a new run"):
         goes_on(tmp_path, short, long)
-    with pytest.raises(SeqrlError, match="has train.updates None"):
+    with pytest.raises(SeqrlError, match="has train.updates null"):
         goes_on(tmp_path, config("retnet"), long)
 
 

@@ -103,7 +103,7 @@ def _arrays(columns: Mapping[str, Any], source: str) -> dict[str, NDArray[Any]]:
         try:
             array = np.asarray(value)
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need gradients
-            raise SeqrlError(f"{source}: {key} is no array: {error}", _EPISODE_HINT) from error
+            raise SeqrlError(f"{source}: {key} is not an array: {error}", _EPISODE_HINT) from error
         if array.dtype.kind in "OT" and role is not None:
             array = plain_objects(array)
         if array.dtype.kind in "biuf" or (array.dtype.kind in "SU" and role == "ids"):

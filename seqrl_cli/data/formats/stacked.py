@@ -140,7 +140,7 @@ def _warn_of_others(
     for name in (name for role in (*FLAG_ROLES, "ends") for name in names.by_role.get(role, ())):
         column = columns.get(name)
         if column is not None and name not in used and column.size > 1:
-            form = f"has the shape {column.shape}, and is no flag for {shape} or {shape[:1]}"
+            form = f"has the shape {column.shape}, and is not a flag for {shape} or {shape[:1]}"
             options.log.warn(f"{name} is not read, because it {form}")
 
 

@@ -12,7 +12,7 @@ from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.plot.curves import Panel, Series
 from seqrl_cli.reports.plot.run_curves import PlottedRun, band_note
 from seqrl_cli.reports.statistics import t_half_width
-from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.tracking.metrics import last_validation_loss, read_training_lines
 
 _SEED = "seed"
 _LOG_RATIO = 3.0
@@ -57,8 +57,7 @@ def _planned(runs: Sequence[PlottedRun]) -> Reached:
 
 
 def _validation_loss(run: PlottedRun) -> float | None:
-    lines = read_training_lines(run.folder.metrics)
-    return next((loss for line in reversed(lines) if (loss := line.get("validation_loss")) is not None), None)
+    return last_validation_loss(read_training_lines(run.folder.metrics))
 
 
 def _panel(key: str, unit: str, reached: Sequence[tuple[Mapping[str, str], float]]) -> Panel | None:

@@ -26,7 +26,7 @@ from seqrl_cli.reports.plot.run_curves import (
     legend_label,
     mean_of_seeds,
 )
-from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.tracking.metrics import read_training_lines, validation_losses
 
 _HORIZON = re.compile(r"^H(\d+)-?")
 
@@ -92,8 +92,7 @@ def _training_loss(run: PlottedRun) -> Curve:
 
 
 def _held_out_loss(run: PlottedRun) -> Curve:
-    lines = read_training_lines(run.folder.metrics)
-    return [(line.step, loss) for line in lines if (loss := line.get("validation_loss")) is not None]
+    return [*validation_losses(run.folder.metrics)]
 
 
 def _time(runs: Sequence[PlottedRun]) -> list[Panel]:

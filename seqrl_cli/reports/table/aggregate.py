@@ -20,7 +20,7 @@ from seqrl_cli.reports.results import EpisodeResult, cut_notes
 AGGREGATE_NOTES = (
     "scores are normalized, in percent; a run's score is the mean of its episodes",
     "IQM: mean of the middle half of all runs on all datasets; mean and median: over the datasets' means; optimality "
-    "gap: how far runs fall short of 100, less is better",
+    "gap: how far runs fall short of 100, lower is better",
     "95 % intervals: stratified bootstrap over the runs of each dataset (arXiv 2108.13264)",
 )
 IMPROVEMENT_NOTE = "P(A > B): probability that a run of A scores above a run of B on a dataset drawn at random"

@@ -16,10 +16,12 @@ from seqrl_cli.artifacts.locate import find_stored, locate
 from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
 from seqrl_cli.artifacts.task_fit import check_task
 from seqrl_cli.artifacts.task_loading import load_tasks
+from seqrl_cli.artifacts.train_job import count_parameters
 from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.faults import hint_of, sentence
+from seqrl_cli.config.value_text import value_text
 from seqrl_cli.console import Console
 from seqrl_cli.continual.adapter_specs import check_pool
 from seqrl_cli.continual.learner import Learner
@@ -77,6 +79,7 @@ class ContinualJob:
         dataset: the suite.
         method: what learns, and how.
         device: the model's device.
+        data: the data of the suite's tasks, in the order of learning.
     """
 
     folder: ContinualFolder
@@ -131,7 +134,7 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
         argv=list(request.argv),
         versions={},
         trainable=0,
-        parameters=sum(one.numel() for one in base.model.parameters()),
+        parameters=count_parameters(base.model),
         created=now(),
         updated=now(),
     )
@@ -195,6 +198,6 @@ def _same_run(folder: ContinualFolder, requested: ContinualRecord) -> ContinualR
         raise RunConflictError(f"{folder.path} learns other data of {existing.suite}", hint)
     for key, value in existing.settings.model_dump().items():
         if getattr(requested.settings, key) != value:
-            wanted = getattr(requested.settings, key)
-            raise RunConflictError(f"{folder.path} was begun with continual.{key} = {value}, not {wanted}", hint)
+            own, wanted = value_text(value), value_text(getattr(requested.settings, key))
+            raise RunConflictError(f"{folder.path} was begun with continual.{key}={own}, not {wanted}", hint)
     return existing

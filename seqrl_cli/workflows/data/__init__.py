@@ -1,1 +1,1 @@
-"""Verbs about datasets: download, discretize, collect, export, list."""
+"""Commands for datasets: download, discretize, collect, export, measure reference scores."""

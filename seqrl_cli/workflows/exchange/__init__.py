@@ -1,1 +1,1 @@
-"""Verbs about other projects' files: import a checkpoint, export a model."""
+"""Commands that exchange runs: import, export, push, pull, and download of published checkpoints."""

@@ -15,11 +15,13 @@ from seqrl_cli.artifacts.adapter_file import tensors_hash
 from seqrl_cli.artifacts.families import load_merged
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.artifacts.token_model import TrainedModel
+from seqrl_cli.artifacts.train_job import count_parameters
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.finetune import FinetuneConfig
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
+from seqrl_cli.config.value_text import value_text
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import scores_of_environment
 from seqrl_cli.errors import SeqrlError
@@ -178,7 +180,7 @@ def _write(shared: _Shared) -> None:
             for key in ("name", "arch", "datasets", "suite", "env_id", "seed", "return_range", "parent")
         },
         **{"tasks": record.tasks, "tokens_fingerprint": record.tokens_fingerprint},
-        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "parameters": count_parameters(trained.model),
         "step": trained.step,
         "reference_min": low,
         "reference_max": high,
@@ -208,7 +210,6 @@ def _card(shared: _Shared) -> CardFacts:
         step=shared.trained.step,
         parameters=record.parameters,
         seed=record.seed,
-        episodes=None,
         versions=record.versions,
         rows=[row for row in rows if row["kind"] == "result"],
         plans=_plans(played, shared.config, has_tasks=len(record.tasks) > 1),
@@ -234,8 +235,4 @@ def _settings(settings: Mapping[str, Any], config: Config) -> list[str]:
     """Those that are not in the configuration, and that a command line may have; a ``mddt`` infers its target."""
     own = config.plan.model_dump(mode="json")
     changed = {f"plan.{key}": value for key, value in settings.items() if own.get(key) != value}
-    return [f"{key}={_word(value)}" for key, value in changed.items() if has_key(config.model.arch, key)]
-
-
-def _word(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return [f"{key}={value_text(value)}" for key, value in changed.items() if has_key(config.model.arch, key)]

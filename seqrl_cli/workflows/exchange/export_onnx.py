@@ -12,7 +12,7 @@ import torch
 from seqrl_cli.artifacts.families import load_merged
 from seqrl_cli.artifacts.policy import TrainedPolicy
 from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
-from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.architectures import ARCHITECTURES, POLICY, listed, names_with
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
@@ -88,9 +88,9 @@ def dry_run(request: OnnxExportRequest, console: Console) -> None:
 def _load(request: OnnxExportRequest, console: Console) -> tuple[RunFolder, TrainedPolicy, OnnxExportReport]:
     saved = SavedRun.read(request.store.find(request.run, console.warn))
     architecture = ARCHITECTURES[saved.config.model.arch]
-    if architecture.kind.name != "policy":
-        message = f"{saved.folder.path} is {architecture}, whose play is no single graph"
-        raise SeqrlError(message, "onnx exports dt, odt and bc; --format hub shares any run")
+    if architecture.kind is not POLICY:
+        message = f"{saved.folder.path} is {architecture}, whose play is not a single graph"
+        raise SeqrlError(message, f"onnx exports {listed(names_with(POLICY.name))}; --format hub shares any run")
     trained = load_merged(saved, torch.device("cpu"), request.checkpoint, console.warn)
     assert isinstance(trained, TrainedPolicy)
     if request.checkpoint is None:

@@ -16,7 +16,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.replace import finish_replacement
-from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.tracking.metrics import last_validation_loss, read_training_lines
 from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.learned_part import learned_part
 from seqrl_cli.workflows.finetune.setup import FinetuneJob, FinetuneRequest, resolve
@@ -148,7 +148,6 @@ def _training_job(job: FinetuneJob, data: TrainingData) -> TrainJob:
 
 def _report(job: FinetuneJob, run: RunFolder, record: RunRecord, fresh: bool = False) -> FinetuneReport:
     lines = read_training_lines(run.metrics)
-    validated = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
     last = lines[-1] if lines else None
     return FinetuneReport(
         run=str(run.path),
@@ -160,6 +159,6 @@ def _report(job: FinetuneJob, run: RunFolder, record: RunRecord, fresh: bool = F
         trainable=job.share.trainable,
         parameters=job.share.total,
         loss=last.loss if last else None,
-        validation_loss=validated[-1] if validated else None,
+        validation_loss=last_validation_loss(lines),
         seconds=last.elapsed if last else 0.0,
     )

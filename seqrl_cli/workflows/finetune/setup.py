@@ -12,6 +12,7 @@ from seqrl_cli.artifacts.adapter_file import base_hash
 from seqrl_cli.artifacts.families import load_base, load_merged
 from seqrl_cli.artifacts.fine_tuning import adapt, refuse_name_of_base
 from seqrl_cli.artifacts.locate import locate
+from seqrl_cli.artifacts.train_job import count_parameters, count_trainable
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.overrides import overridden
@@ -26,7 +27,6 @@ from seqrl_cli.models.device import choose_device
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import BaseRecord, RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.optimizer import trainable_parameters
 from seqrl_cli.workflows.train.setup import TrainRequest
 
 _OF_THE_MODEL = (
@@ -124,8 +124,7 @@ def resolve(request: FinetuneRequest, console: Console) -> FinetuneJob:
 
 
 def _share(trained: TrainedRun) -> Share:
-    learned = sum(parameter.numel() for parameter in trainable_parameters(trained.model).values())
-    return Share(learned, sum(parameter.numel() for parameter in trained.model.parameters()))
+    return Share(count_trainable(trained.model), count_parameters(trained.model))
 
 
 def _configuration(saved: SavedRun, dataset: str, parent: str, given: Mapping[str, Any]) -> Config:

@@ -85,7 +85,7 @@ def _load(
     """The model of a further run that fits the first."""
     trained = load_trained(other, device, None, on_warning)
     if not isinstance(trained, TrainedModel):
-        raise SeqrlError(f"{other.folder.path} is no planner, so that it is no part of an ensemble", _HINT)
+        raise SeqrlError(f"{other.folder.path} does not plan, so it cannot join an ensemble", _HINT)
     if other.record.tokens_fingerprint != first.record.tokens_fingerprint:
         raise SeqrlError(f"{other.folder.path} reads other tokens than {first.folder.path}", _HINT)
     check_plan(trained.model, config.model_copy(update={"model": other.config.model}))

@@ -1,1 +1,1 @@
-"""Verbs that show results: table, plot, render."""
+"""Commands that show results: table, plot, render, report."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import Any
 
 from seqrl_cli.config.extras import install_line, is_installed
@@ -10,6 +9,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, list_datasets
 from seqrl_cli.data.pretrained import Pretrained, pretrained_checkpoints
 from seqrl_cli.errors import UsageError
+from seqrl_cli.runs.name_pattern import matches
 from seqrl_cli.runs.store import RunStore
 
 _ORIGINS = {
@@ -26,12 +26,11 @@ def show_catalogue(store: RunStore, console: Console, pattern: str | None) -> No
     Raises:
         UsageError: nothing matches.
     """
-    wanted = pattern if pattern and any(wildcard in pattern for wildcard in "*?[") else f"*{pattern or ''}*"
-    rows = [_row(store, spec) for spec in list_datasets() if fnmatch.fnmatch(spec.id, wanted)]
+    rows = [_row(store, spec) for spec in list_datasets() if matches(spec.id, pattern)]
     checkpoints = [
         _checkpoint_row(store, checkpoint)
         for name, checkpoint in pretrained_checkpoints().items()
-        if fnmatch.fnmatch(name, wanted)
+        if matches(name, pattern)
     ]
     if not rows and not checkpoints:
         raise UsageError(f"no dataset matches {pattern!r}", "`seqrl download --list` lists all")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +15,15 @@ from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.yaml_text import dump_yaml, read_yaml_mapping
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
+from seqrl_cli.runs.name_pattern import matches
 from seqrl_cli.runs.record import RunRecord, TaskRecord, read_record
 from seqrl_cli.runs.status import STATUSES, RunStatus, run_status
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import (
     OnlineLine,
     TrainingLine,
+    last_validation_loss,
+    lowest_validation_loss,
     read_online_lines,
     read_training_lines,
     validation_losses,
@@ -50,8 +52,7 @@ class RunFilter:
 
     def matches(self, row: dict[str, Any]) -> bool:
         """Whether a run is printed."""
-        pattern = self.pattern if self.pattern and set(self.pattern) & set("*?[") else f"*{self.pattern or ''}*"
-        fits = fnmatch.fnmatchcase(row["run"], pattern)
+        fits = matches(row["run"], self.pattern)
         return fits and self.status in (None, row["status"]) and self.arch in (None, row.get("arch"))
 
     def ordered(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -170,7 +171,7 @@ def _held_out_text(folder: RunFolder) -> str:
     losses = validation_losses(folder.metrics)
     if not losses:
         return "–"
-    (step, lowest), (end, last) = min(losses, key=lambda pair: pair[1]), losses[-1]
+    (step, lowest), (end, last) = lowest_validation_loss(folder.metrics) or losses[-1], losses[-1]
     text = f"{lowest:.4g} at update {step:,}"
     return text if step == end else f"{text}, the lowest; {last:.4g} at last"
 
@@ -187,7 +188,7 @@ def _row_or_gap(store: RunStore, folder: RunFolder, record: RunRecord, console: 
 def _run_row(
     store: RunStore, folder: RunFolder, record: RunRecord, lines: Sequence[TrainingLine] | Sequence[OnlineLine]
 ) -> dict[str, Any]:
-    held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
+    held_out = last_validation_loss(lines)
     steps = [line.step for line in lines[-1:]] + saved_steps(folder.checkpoints)[-1:]
     return {
         "run": store.name_of(folder.path),
@@ -197,7 +198,7 @@ def _run_row(
         "status": (status := run_status(folder, record)).word,
         **status.heard,
         "updates": max(steps, default=None),
-        "held_out_loss": round(held_out[-1], 4) if held_out and math.isfinite(held_out[-1]) else None,
+        "held_out_loss": round(held_out, 4) if held_out is not None and math.isfinite(held_out) else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }

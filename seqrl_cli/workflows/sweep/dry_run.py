@@ -13,7 +13,7 @@ from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.artifacts.train_job import count_parameters, count_trainable, time_of_update
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.schema import Config
-from seqrl_cli.console import Console, duration
+from seqrl_cli.console import Console, duration, typed_command
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.layout import RunFolder
@@ -81,7 +81,7 @@ def dry_run(request: SweepRequest, console: Console) -> None:
         "disk": disk_text(request.store.root, needed),
     }
     rows = [state_row(index, state) for index, state in enumerate(states)]
-    commands = [[" ".join(("seqrl", *words)) for words in member.member.steps] for member in sweep.members]
+    commands = [[typed_command(*words) for words in member.member.steps] for member in sweep.members]
     seconds_of = {"seconds": seconds, **({"planning_seconds": playing} if planning else {})}
     console.emit({**facts, **seconds_of, "disk_bytes": needed, "rows": rows, "commands": commands})
     console.show_facts(facts)

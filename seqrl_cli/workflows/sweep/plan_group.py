@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seqrl_cli.console import Console, amount, counted
+from seqrl_cli.console import Console, amount, counted, typed_command
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.launch.batch import failures_text, run_tasks
 from seqrl_cli.launch.launcher import Launcher
@@ -72,7 +72,7 @@ def dry_run_group(request: PlanGroupRequest, console: Console) -> None:
     Raises:
         SeqrlError: there is no such sweep.
     """
-    commands = [" ".join(("seqrl", *member.steps[-1])) for member in _members(request)]
+    commands = [typed_command(*member.steps[-1]) for member in _members(request)]
     console.emit({"sweep": request.sweep, "commands": commands})
     console.show("\n".join(commands))
 

@@ -22,7 +22,7 @@ from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words
-from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.tracking.metrics import last_validation_loss, read_training_lines
 from seqrl_cli.workflows.sweep.setup import with_plan
 
 WAITING = "waiting"
@@ -75,8 +75,7 @@ def state_of(store: RunStore, member: SweepMember) -> MemberState:
     except SeqrlError:
         return MemberState(member.run, "damaged" if folder.record.exists() else WAITING)
     lines = read_training_lines(folder.metrics)
-    held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
-    updates, loss = (lines[-1].step if lines else None), (held_out[-1] if held_out else None)
+    updates, loss = (lines[-1].step if lines else None), last_validation_loss(lines)
     status = status_of(folder, record)
     if status != FINISHED:
         return MemberState(member.run, status, updates, loss)

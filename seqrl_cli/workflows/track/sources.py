@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from seqrl_cli.config.nested import dotted_items
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord
 from seqrl_cli.continual.run_files import read_record as read_continual_record
 from seqrl_cli.continual.run_files import run_status as status_of_continual
@@ -93,7 +94,7 @@ class TrainedSource:
 
     def described(self, name: str, project: str, own: Path) -> TrackedRun:
         """See :class:`Source`."""
-        config = dict(_dotted(read_yaml_mapping(self.folder.config))) if self.folder.config.exists() else {}
+        config = dict(dotted_items(read_yaml_mapping(self.folder.config))) if self.folder.config.exists() else {}
         return TrackedRun(
             self.id, name, f"{self.record.dataset}/{self.record.arch}", project, own, config, _facts_of(self.record)
         )
@@ -173,11 +174,3 @@ def _media_of(run: Path) -> dict[str, Path]:
 def _media(folder: Path, kind: str) -> dict[str, Path]:
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return {f"{kind}/{path.name}": path for path in files if path.suffix in _MEDIA and path.is_file()}
-
-
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found = []
-    for name, value in values.items():
-        inner = _dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
-        found += inner
-    return found

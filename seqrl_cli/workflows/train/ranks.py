@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
 
 from seqrl_cli.artifacts.train_job import TrainingData, TrainJob
+from seqrl_cli.config.nested import dotted_items
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import CommandInterruptedError, UsageError
@@ -78,17 +78,8 @@ def facts_of(config: Config, data: TrainingData, job: TrainJob, device: torch.de
         "precision": resolve_precision(config.train.precision, device),
         "data with fingerprint": data.fingerprint[:16],
         "number of updates": str(job.settings.updates),
-        **{name: str(value) for name, value in _flat(config.model_dump(mode="json"))},
+        **{name: str(value) for name, value in dotted_items(config.model_dump(mode="json"))},
     }
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def follow(job: TrainJob, every: int | None, world: World) -> int:

@@ -18,7 +18,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import finish_replacement
 from seqrl_cli.runs.status import seconds_since
-from seqrl_cli.tracking.metrics import read_training_lines, validation_losses
+from seqrl_cli.tracking.metrics import last_validation_loss, lowest_validation_loss, read_training_lines
 from seqrl_cli.training.agreement import Start, in_turns
 from seqrl_cli.training.best import read_best
 from seqrl_cli.training.placement import Placement
@@ -65,7 +65,7 @@ class TrainReport:
         done = f"{self.updates:,} updates in {self.seconds:,.0f} s: {', '.join(parts)}"
         return "\n".join([done, *self._on_the_best(), self.run])
 
-    def _has_over_fitted(self, lowest: float) -> bool:
+    def _has_overfitted(self, lowest: float) -> bool:
         """Whether the validation loss has risen by more than its noise."""
         last = self.validation_loss
         return last is not None and last - lowest > _NOISE * abs(lowest)
@@ -73,10 +73,10 @@ class TrainReport:
     def _on_the_best(self) -> list[str]:
         """Whether another checkpoint than the last is better, and how to use it."""
         lines = []
-        if self.lowest_loss_at is not None and self.lowest_loss is not None and self._has_over_fitted(self.lowest_loss):
+        if self.lowest_loss_at is not None and self.lowest_loss is not None and self._has_overfitted(self.lowest_loss):
             lines.append(
                 f"validation loss was lowest at update {self.lowest_loss_at:,} ({self.lowest_loss:.3f}): "
-                "the model has over-fitted since"
+                "the model has overfitted since"
             )
         if self.best_checkpoint is not None and self.best_checkpoint < self.updates:
             by = (self.best_by or "").replace("_", " ")
@@ -172,10 +172,9 @@ def _warn_of_other_machine(folder: RunFolder, record: records.RunRecord, console
 
 def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> TrainReport:
     lines = read_training_lines(run.metrics)
-    validated = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
     last = lines[-1] if lines else None
     best = read_best(run.checkpoints)
-    lowest = min(validation_losses(run.metrics), key=lambda pair: pair[1], default=(None, None))
+    lowest = lowest_validation_loss(run.metrics) or (None, None)
     return TrainReport(
         run=str(run.path),
         status=record.status,
@@ -183,7 +182,7 @@ def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> T
         fresh=fresh,
         parameters=record.parameters,
         loss=last.loss if last else None,
-        validation_loss=validated[-1] if validated else None,
+        validation_loss=last_validation_loss(lines),
         seconds=last.elapsed if last else 0.0,
         best_checkpoint=best.step if best else None,
         best_by=best.measure if best else None,

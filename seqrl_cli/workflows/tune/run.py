@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from seqrl_cli import __version__
 from seqrl_cli.config.grid import Point
-from seqrl_cli.console import Console, counted
+from seqrl_cli.console import Console, counted, typed_command
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError, UsageError
 from seqrl_cli.launch.launcher import Launcher
 from seqrl_cli.launch.task import Ended, Task
@@ -97,7 +97,7 @@ def dry_run(request: TuneRequest, console: Console) -> None:
         "already exists": folder.record.exists(),
     }
     space = {dimension.key: _dimension_text(asdict(dimension)) for dimension in request.space}
-    commands = [" ".join(("seqrl", *words)) for words in first.member.steps]
+    commands = [typed_command(*words) for words in first.member.steps]
     console.emit({**facts, "space": space, "commands": commands})
     console.show_facts({**facts, **space})
     console.show(f"a trial, before its values: {' && '.join(commands)}")
@@ -251,7 +251,7 @@ def _refuse_other(folder: SweepFolder) -> None:
         UsageError: it is.
     """
     if folder.record.exists() and not (folder.path / _JOURNAL).exists():
-        raise UsageError(f"{folder.path} is a sweep and no search", "give the search another --name")
+        raise UsageError(f"{folder.path} is a sweep, not a search", "give the search another --name")
 
 
 def _missing_data(request: TuneRequest, resolver: Resolver) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from seqrl_cli.errors import UsageError, unknown
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepMember
-from seqrl_cli.tracking.metrics import read_evaluation_lines, read_training_lines
+from seqrl_cli.tracking.metrics import read_evaluation_lines, validation_losses
 from seqrl_cli.workflows.sweep.setup import Member, Resolver, SweepRequest
 from seqrl_cli.workflows.sweep.states import state_of
 from seqrl_cli.workflows.tune.study import PRUNERS
@@ -106,7 +106,6 @@ def so_far(request: TuneRequest, member: SweepMember) -> Sequence[tuple[int, flo
     if not metrics.exists():
         return []
     if request.metric == "validation_loss":
-        lines = read_training_lines(metrics)
-        return [(line.step, loss) for line in lines if (loss := line.get("validation_loss")) is not None]
+        return validation_losses(metrics)
     key = f"evaluation_{request.metric}"
     return [(line.step, value) for line in read_evaluation_lines(metrics) if (value := line.get(key)) is not None]
