@@ -48,7 +48,7 @@ def make_all(
     missing = [part for part in members if force or not part.exists]
     for part in members:
         if part not in missing:
-            part.check(data)
+            part.ensure(data, console)
     there = len(members) - len(missing)
     if there:
         console.note(f"{there} of {len(members)} datasets already exist; --force makes them again")

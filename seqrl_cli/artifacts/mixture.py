@@ -101,9 +101,9 @@ class DatasetMixture(DatasetRef):
         """
         if self.env_id is None:
             names = sorted({part.env_id or "an unknown environment" for part in self.parts})
-            raise SeqrlError(
-                f"{self.id} joins data of {' and '.join(names)}", "join data of one environment to plan in it"
-            )
+            unnamed = next((part.id for part in self.parts if part.env_id is None), None)
+            hint = f"name it: seqrl download {unnamed} data.env_id=ID" if unnamed else "join data of one environment"
+            raise SeqrlError(f"{self.id} joins data of {' and '.join(names)}", hint)
         return self.env_id
 
     @property

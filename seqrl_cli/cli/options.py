@@ -59,7 +59,7 @@ Jobs = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", metavar="N", min=0, callback=check_seed, help="Random seed (default: from the preset)."),
+    typer.Option("--seed", metavar="N", min=0, callback=check_seed, help="Random seed (default: 42, or 0 to collect)."),
 ]
 Preset = Annotated[
     str | None,

@@ -95,12 +95,14 @@ def _sentence(error: TyperException, arguments: Sequence[str]) -> str:
 
 
 def _meant(error: TyperException, arguments: Sequence[str]) -> str | None:
-    """What an unknown option is meant to be: a long one with one dash, or a key of the configuration."""
+    """What an unknown option is meant to be: one with underscores or a single dash, or a configuration key."""
     option = str(getattr(error, "option_name", "") or "")
     context = getattr(error, "ctx", None)
     if not option or context is None:
         return None
     known = {name for param in context.command.params for name in param.opts}
+    if option.replace("_", "-") in known:
+        return option.replace("_", "-")
     single = [word for word in arguments if word.startswith(option) and f"-{word.partition('=')[0]}" in known]
     return f"-{single[0]}" if len(option) == 2 and single else _key_of(option, context.command)
 

@@ -193,8 +193,7 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
         if task.log is not None:
             task.log.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open_own(task.log, "ab"))
-            file.write(f"$ {typed_command(*words)}
-".encode(errors="surrogateescape"))
+            file.write(f"$ {typed_command(*words)}\n".encode(errors="surrogateescape"))
             file.flush()
             output = file
         # Its own process group, so that Ctrl-C in a terminal reaches this process alone, which then stops all in order.

@@ -170,6 +170,8 @@ def _by_task(episodes: Sequence[EpisodeResult], request: TableRequest, console: 
 
 def _of_continual(groups: Sequence[ContinualGroup], request: TableRequest, console: Console) -> TableReport:
     """The table of methods; of each method's tasks one by one if the table is by task."""
+    if request.by not in ("method", "task"):
+        raise UsageError(f"runs that learned tasks in turn have no table by {request.by}", "use --by method or task")
     table = build_continual_table(groups)
     if request.by == "task":
         return _of_continual_tasks(groups, continual_records(table), request, console)

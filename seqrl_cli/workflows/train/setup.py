@@ -92,13 +92,12 @@ def check_before_training(request: TrainRequest, job: TrainJob, console: Console
         raise UsageError("plan.ensemble is for trained runs", "leave it out here, and give it to `seqrl plan`")
     require_training_memory(job, config, request.processes)
     dataset = request.dataset
-    if (
-        not job.tasks and (dataset.env_id or config.data.env_id) is None
-    ):  # in a dry run, only the configuration may name it yet
-        console.warn(
-            f"{dataset.id} does not name its environment, so `seqrl plan` cannot play it; "
-            f"to name one: seqrl download {dataset.id} data.env_id=ID"
-        )
+    if not job.tasks and (dataset.env_id or config.data.env_id) is None:  # in a dry run, only the latter may name it
+        environments = {part.env_id for part in dataset.members} - {None}
+        why, how = "does not name its environment", f"to name one: seqrl download {dataset.id} data.env_id=ID"
+        if len(environments) > 1:
+            why, how = f"joins data of {len(environments)} environments", "--arch mddt learns to play all of them"
+        console.warn(f"{dataset.id} {why}, so `seqrl plan` cannot play it; {how}")
     if has_data and not job.validation:
         console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
     if has_data:
