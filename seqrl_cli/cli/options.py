@@ -59,7 +59,13 @@ Jobs = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", metavar="N", min=0, callback=check_seed, help="Random seed (default: 42, or 0 to collect)."),
+    typer.Option(
+        "--seed",
+        metavar="N",
+        min=0,
+        callback=check_seed,
+        help="Random seed (default: 42; 0 to collect data or measure references).",
+    ),
 ]
 Preset = Annotated[
     str | None,

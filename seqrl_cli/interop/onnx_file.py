@@ -64,6 +64,7 @@ class OnnxFacts:
         target_return: return-to-go at the start of an episode; None if it is not read.
         action_low, action_high: bounds to clip actions to; None for choices.
         checkpoint: updates of the checkpoint.
+        weights: first digits of the hash of its weights; None if unknown.
     """
 
     arch: str
@@ -73,6 +74,7 @@ class OnnxFacts:
     action_low: list[float] | None
     action_high: list[float] | None
     checkpoint: int
+    weights: str | None = None
 
 
 def write_onnx(folder: Path, policy: Policy, facts: OnnxFacts) -> None:

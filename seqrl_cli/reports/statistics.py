@@ -42,7 +42,8 @@ def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     cut = count // 4
     # as scipy.stats.trim_mean, to the bit: the order decides how sums are rounded
     ordered = np.partition(values, (cut, count - cut - 1), axis=axis)
-    return np.asarray(np.mean(np.take(ordered, range(cut, count - cut), axis=axis), axis=axis))
+    middle = np.mean(np.take(ordered, range(cut, count - cut), axis=axis), axis=axis)
+    return np.where(np.isnan(np.sum(values, axis=axis)), np.nan, middle)
 
 
 def named_generator(*names: str) -> np.random.Generator:

@@ -17,6 +17,7 @@ from seqrl_cli.console import public_words
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
+from seqrl_cli.files.regular import NotRegularError, TooLargeError
 from seqrl_cli.runs.layout import mixture_name, stays_below
 
 SCHEMA_VERSION = 2
@@ -174,10 +175,10 @@ def read_record(path: Path) -> RunRecord:
         values = read_json(path)
     except FileNotFoundError as error:
         raise SeqrlError(f"{path.parent} is not a run: it has no run.json", "`seqrl runs` lists the runs") from error
+    except (NotRegularError, TooLargeError, ValueError) as error:  # not text or not JSON
+        raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror}", "check the permissions and the disk") from error
-    except ValueError as error:  # not text or not JSON
-        raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
     refuse_newer_schema(path, values, SCHEMA_VERSION)
     try:
         record = RunRecord.model_validate(_of_this_schema(values))

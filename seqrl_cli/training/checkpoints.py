@@ -164,15 +164,11 @@ def read_model(folder: Path) -> dict[str, Tensor]:
     return _read_tensors(folder, MODEL_FILE, _read_state(folder)["files"])
 
 
-def weights_hash(folder: Path) -> str:
-    """The hash of the file of a checkpoint's model, SHA-256.
-
-    Raises:
-        DamagedCheckpointError: the checkpoint's state is missing or damaged.
-        SeqrlError: a newer version of seqrl wrote the checkpoint.
-    """
-    found: str = _read_state(folder)["files"][MODEL_FILE]["sha256"]
-    return found
+def weights_hash(checkpoints: Path, step: int) -> str | None:
+    """The first 16 digits of the SHA-256 of a checkpoint's model; None if they cannot be read."""
+    with suppress(SeqrlError):
+        return str(_read_state(step_folder(checkpoints, step))["files"][MODEL_FILE]["sha256"])[:16]
+    return None
 
 
 def saved_states(checkpoints: Path) -> list[dict[str, Any]]:
@@ -225,7 +221,8 @@ def checkpoint_to_resume(checkpoints: Path, on_warning: Callable[[str], None] | 
     for replaced in checkpoints.glob(f".*{_REPLACED}"):
         final = checkpoints / replaced.name.removeprefix(".").removesuffix(_REPLACED)
         if not final.exists():
-            replaced.rename(final)
+            with writing(final):
+                replaced.rename(final)
     return newest_checkpoint(checkpoints, on_warning)
 
 

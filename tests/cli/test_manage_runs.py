@@ -53,6 +53,14 @@ def test_a_deletion_that_was_killed_is_finished(root, name):
     assert not left.exists()
 
 
+@pytest.mark.parametrize("pattern", ["*", "?pt-s42", "gpt-s4[2]"])
+def test_a_pattern_is_no_name_of_what_is_left(root, pattern):
+    left = root / "sim/walker2d-medium/.gpt-s42.old"
+    (root / "sim/walker2d-medium/gpt-s42").rename(left)
+    assert_refused(invoke(root, "runs", "delete", pattern, "--yes"), 1, "no run", "")
+    assert left.exists()
+
+
 def test_a_run_of_this_name_comes_before_the_rest_of_another(root):
     left = make_run(root, "sim/hopper-medium", "gpt-s42").parent.rename(root / "sim/hopper-medium/.gpt-s42.old")
     succeed(root, "runs", "delete", "gpt-s42", "--yes")

@@ -199,6 +199,18 @@ def test_a_fine_tuned_run_takes_the_run_along_whose_weights_it_needs(store, url,
     assert (tmp_path / "again" / RUN / "run.json").exists()
 
 
+def test_a_base_that_is_at_the_url_stays_as_it_is(store, url, tmp_path):
+    """It may be newer there than here."""
+    pushed(store, url)
+    path = make_run(store.root, "d", "lora")
+    base = BaseRecord(run=RUN, step=2, sha256="0" * 64)
+    write_record(path, read_record(path).model_copy(update={"base": base}))
+    shutil.rmtree(store.root / RUN / "checkpoints/00000002")
+    assert sorted(pushed(store, url, "d/lora").folders) == ["d", "d/lora"]
+    pulled(tmp_path / "again", url)
+    assert (tmp_path / "again" / RUN / "checkpoints/00000002").exists()
+
+
 def test_exports_inside_a_run_are_not_pushed(store, url, tmp_path):
     (store.root / RUN / "hub").mkdir()
     (store.root / RUN / "hub/README.md").write_text("a card")

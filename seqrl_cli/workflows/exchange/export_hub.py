@@ -125,7 +125,10 @@ def dry_run(request: HubExportRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it writes.
     """
-    report = _load(request, console).report
+    shared = _load(request, console)
+    if (shared.folder / CONFIG_FILE).exists() and not request.force:
+        _refuse_other_weights(shared)
+    report = shared.report
     console.show(report.text())
     console.emit(asdict(report))
 

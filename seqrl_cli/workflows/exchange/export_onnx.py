@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,7 @@ from seqrl_cli.files.json_fields import JsonFieldError, read_object
 from seqrl_cli.interop.onnx_file import FACTS_FILE, GRAPH_FILE, OnnxFacts, write_onnx
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoint_folders import step_folder
-from seqrl_cli.training.checkpoints import STATE_FILE
+from seqrl_cli.training.checkpoints import weights_hash
 
 FORMAT = "onnx"
 
@@ -69,7 +69,8 @@ def run(request: OnnxExportRequest, console: Console) -> OnnxExportReport:
         _refuse_other_checkpoint(Path(planned.folder), folder, trained.step)
         console.note(f"{planned.graph} already exists; --force writes it again")
         return planned
-    write_onnx(Path(planned.folder), trained.model, _facts(trained))
+    facts = replace(_facts(trained), weights=weights_hash(folder.checkpoints, trained.step))
+    write_onnx(Path(planned.folder), trained.model, facts)
     console.note(f"{planned.folder}/{FACTS_FILE} states its inputs' context, target return and bounds")
     return replace(planned, fresh=True)
 
@@ -80,7 +81,9 @@ def dry_run(request: OnnxExportRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it writes.
     """
-    *_, planned = _load(request, console)
+    folder, trained, planned = _load(request, console)
+    if Path(planned.graph).exists() and not request.force:
+        _refuse_other_checkpoint(Path(planned.folder), folder, trained.step)
     console.show(planned.text())
     console.emit(asdict(planned))
 
@@ -100,16 +103,15 @@ def _load(request: OnnxExportRequest, console: Console) -> tuple[RunFolder, Trai
 
 
 def _refuse_other_checkpoint(folder: Path, run: RunFolder, step: int) -> None:
-    """Stop at a graph that was written of another checkpoint, or before this one was.
+    """Stop at a graph that was written of another checkpoint, or of other weights.
 
     Raises:
         SeqrlError: names the update.
     """
-    facts, there = folder / FACTS_FILE, None
+    there: dict[str, Any] = {}
     with suppress(JsonFieldError):
-        there = read_object(facts).get("checkpoint")
-    state = step_folder(run.checkpoints, step) / STATE_FILE
-    if there != step or (state.exists() and state.stat().st_mtime > facts.stat().st_mtime):
+        there = read_object(folder / FACTS_FILE)
+    if there.get("checkpoint") != step or there.get("weights") not in (None, weights_hash(run.checkpoints, step)):
         message = f"{folder} was not written of the present update {step:,} of {run.path}"
         raise SeqrlError(message, "--force writes it again; -o writes another folder")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from seqrl_cli.artifacts.sync import pull_files
 from seqrl_cli.console import Console, byte_size, counted
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.files.atomic import make_folder, writing
+from seqrl_cli.files.json_text import parse_json
+from seqrl_cli.files.regular import MAX_TEXT_BYTES
 from seqrl_cli.runs.layout import RUN_FILES, RUN_FOLDERS, RunFolder
-from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.lock import locked, refuse_playing
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.replace import attached_results, replacing
 from seqrl_cli.runs.store import RunStore
@@ -155,6 +156,7 @@ def _pull_run(request: PullRequest, remote: Remote, name: str, manifest: Manifes
         with replacing(folder) as new:
             received = pull_files(remote, name, manifest, new.path, folder.path)
             read_record(new.record)
+            refuse_playing(folder.path)  # again, since a download takes long
             if own is not None:
                 _keep_results(folder, new)
     return received
@@ -183,20 +185,27 @@ def _own_record(folder: RunFolder) -> RunRecord | None:
 
 def _created_there(remote: Remote, name: str, manifest: Manifest) -> str | None:
     """When the run at the URL was begun; None if its record does not say so."""
+    stored = manifest.files["run.json"]
+    if stored.size > MAX_TEXT_BYTES:
+        return None
     with suppress(ValueError):
-        record = json.loads(b"".join(remote.get(name, manifest.files["run.json"])))
+        record = parse_json(b"".join(remote.get(name, stored)))
         return record.get("created") if isinstance(record, dict) else None
     return None
 
 
 def _keep_results(here: RunFolder, new: RunFolder) -> None:
-    """Copy the plans, plots and videos that the new folder does not have."""
+    """Copy the plans, plots and videos of which the new folder has none of the same name."""
     for folder in (here.plans, here.plots, here.videos):
-        for path in sorted(folder.rglob("*")):
+        for path in sorted(folder.glob("[!.]*")):
             target = new.path / path.relative_to(here.path)
-            if path.is_file() and not path.is_symlink() and not target.exists():
-                with writing(target):
-                    make_folder(target.parent)
+            if path.is_symlink() or target.exists():
+                continue
+            with writing(target):
+                make_folder(target.parent)
+                if path.is_dir():
+                    shutil.copytree(path, target, symlinks=True, ignore=shutil.ignore_patterns(".*"))
+                else:
                     shutil.copy2(path, target)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def run(request: PushRequest, console: Console) -> PushReport:
         SeqrlError: there is no such run, or the URL cannot be reached.
     """
     remote = Remote(request.url)
-    parts = _parts(request, console)
+    parts = _parts(request, remote, console)
     states = {name: Pushed(name) for name in parts}
     sent = 0
 
@@ -83,7 +84,7 @@ def run(request: PushRequest, console: Console) -> PushReport:
 def dry_run(request: PushRequest, console: Console) -> None:
     """Print which folders would be pushed, and how large they are."""
     facts = {}
-    for name, (folder, files) in _parts(request, console).items():
+    for name, (folder, files) in _parts(request, Remote(request.url), console).items():
         facts[name] = byte_size(sum((folder / path).stat().st_size for path in files(folder)))
     console.emit({"url": shown_url(request.url), "folders": facts})
     console.show_facts({"to": shown_url(request.url), **facts})
@@ -92,11 +93,11 @@ def dry_run(request: PushRequest, console: Console) -> None:
 Parts = dict[str, tuple[Path, Callable[[Path], list[str]]]]
 
 
-def _parts(request: PushRequest, console: Console) -> Parts:
+def _parts(request: PushRequest, remote: Remote, console: Console) -> Parts:
     """The folders to push by name, datasets first, each with what lists its files."""
     folders = [request.store.find(spec, console.warn) for spec in request.runs or (None,)]
     if request.data:
-        folders = _with_bases(request.store, folders)
+        folders = _with_bases(request.store, remote, folders)
     parts: Parts = {}
     for folder in folders:
         record = read_record(folder.record)
@@ -108,14 +109,20 @@ def _parts(request: PushRequest, console: Console) -> Parts:
     return parts | {request.store.name_of(folder.path): (folder.path, run_files) for folder in folders}
 
 
-def _with_bases(store: RunStore, folders: Sequence[RunFolder]) -> list[RunFolder]:
-    """The runs and those that they fine-tuned, without whose weights adapters cannot be loaded."""
+def _with_bases(store: RunStore, remote: Remote, folders: Sequence[RunFolder]) -> list[RunFolder]:
+    """The runs and those that they fine-tuned, without whose weights adapters cannot be loaded.
+
+    One that is at the URL stays as it is: it may be newer there.
+    """
     found = list(folders)
     for folder in found:  # which grows
         base = read_record(folder.record).base
-        if base is not None:
-            run = RunFolder(store.root / base.run)
-            if run.record.exists() and all(store.known_as(run.path) != store.known_as(one.path) for one in found):
+        run = None if base is None else RunFolder(store.root / base.run)
+        if run is None or any(store.known_as(run.path) == store.known_as(one.path) for one in found):
+            continue
+        with suppress(SeqrlError):  # one that is damaged or gone
+            read_record(run.record)
+            if remote.manifest(store.name_of(run.path)) is None:
                 found.append(run)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -154,10 +155,16 @@ def _half_deleted(request: ManageRequest) -> Path | None:
     if not request.run or not stays_below(request.run):
         return None
     left = [_gone(store.root / path)]
-    if len(path.parts) == 1 and all(run.path.name != path.name for run, _ in store.runs()):
-        left += store.root.glob(f"**/{_gone(path).name}")
+    if len(path.parts) == 1 and not _is_there(store, path.name):
+        left += store.root.glob(f"**/{glob.escape(_gone(path).name)}")
     found = [one for one in left if one.is_dir() and not one.with_name(path.name).exists()]
     return found[0] if len(found) == 1 else None
+
+
+def _is_there(store: RunStore, name: str) -> bool:
+    """Whether a run has this name, readable or not."""
+    runs, unreadable = store.read_runs()
+    return any(run.path.name == name for run, _ in (*runs, *unreadable)) or store.find_continual(name) is not None
 
 
 def _refuse_parent(request: ManageRequest, name: str, dependents: Dependents) -> None:

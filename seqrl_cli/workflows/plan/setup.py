@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -37,7 +36,6 @@ from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import TaskRecord
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoint_folders import step_folder
 from seqrl_cli.training.checkpoints import weights_hash
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import (
@@ -48,8 +46,6 @@ from seqrl_cli.workflows.plan.agents import (
     make_agent_spec,
 )
 from seqrl_cli.workflows.plan.ensemble import described, load_others, without_hashes
-
-_HASH_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,7 @@ class PlanSession:
         env_timeout: seconds to wait for an environment in a process of its own.
         on_warning: called when such a process dies and is started again.
         task: the task that it plays, for runs of many tasks.
+        weights: first digits of the hash of the checkpoint's weights; None if they are not known.
     """
 
     run: RunFolder
@@ -119,6 +116,7 @@ class PlanSession:
     env_timeout: float = ANSWER_SECONDS
     on_warning: Callable[[str], None] | None = None
     task: TaskRecord | None = None
+    weights: str | None = None
 
     @property
     def trained(self) -> TrainedRun:
@@ -152,13 +150,6 @@ class PlanSession:
         if tokens.terminal_rewards is None and tokens.termination_penalty is not None:  # of an earlier version
             return f"replaced by {tokens.termination_penalty:g}"
         return tokens.terminal_rewards
-
-    @cached_property
-    def weights(self) -> str | None:
-        """The first digits of the hash of the checkpoint's weights; None if they cannot be read."""
-        with suppress(SeqrlError):
-            return weights_hash(step_folder(self.run.checkpoints, self.trained.step))[:_HASH_DIGITS]
-        return None
 
     def facts(self) -> PlanFacts:
         """What all episodes of the plan have in common."""
@@ -272,6 +263,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
     saved, config, agent = loaded.saved, loaded.config, loaded.agent
     store, trained = request.store, agent.trained
     checkpoint = trained.step if request.best_checkpoint else request.checkpoint
+    weights = weights_hash(saved.folder.checkpoints, trained.step)
     if saved.record.tasks:
         first = saved.record.tasks[0]
         return PlanSession(
@@ -286,6 +278,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
             request.env_timeout,
             on_warning,
             first,
+            weights,
         )
     env_id, references = environment_of_run(store, saved.record, saved.config.data)
     require_accepted(env_id)
@@ -301,6 +294,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
         checkpoint,
         request.env_timeout,
         on_warning,
+        weights=weights,
     )
 
 

@@ -100,7 +100,7 @@ def _warn_of_conflict(member: Member, run: RunFolder, console: Console) -> None:
         if data is not None:
             check_resumable(run, complete_config(member.dataset, config, data), data)
     except SeqrlError as error:
-        console.warn(f"this member will fail: {error}")
+        console.warn(f"this member will fail: {run.path.name}: {error}")
 
 
 def _left(seconds: float | None, updates: int | None, done: int | None) -> float | None:
