@@ -53,8 +53,8 @@ Episodes = Annotated[
         "--episodes",
         metavar="N",
         min=1,
-        help="Episodes to play (default: the run's: 10; gpt and retnet 15, at laptop size 4; "
-        "mddt at paper size 3 per task).",
+        help="Episodes to play (default: the run's: 10; gpt and retnet 15, 4 at laptop; "
+        "mddt 3 per task, 10 at laptop).",
     ),
 ]
 Envs = Annotated[
@@ -63,7 +63,7 @@ Envs = Annotated[
         "--envs",
         metavar="N",
         min=1,
-        help="Episodes played in parallel (default: the run's: 10; gpt and retnet 4; mddt at paper size 3).",
+        help="Episodes played in parallel (default: the run's: 10; gpt and retnet 4; mddt 3, 10 at laptop).",
     ),
 ]
 Seed = Annotated[
