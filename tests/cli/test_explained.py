@@ -82,4 +82,4 @@ def test_a_dry_run_estimates_the_time_and_the_best_checkpoint_is_found(seqrl):
     assert short["estimated_time"].startswith("about ") and short["estimated_time"].endswith("before 1 steps")
     best = json.loads(seqrl("plan", "gpt-s42", "--checkpoint", "best", "--dry-run", "--json").stdout)
     assert best["checkpoint"] > 0 and f"-step{best['checkpoint']}-s0" in best["to"]
-    assert_refused(seqrl("plan", "gpt-s42", "--checkpoint", "finest"), 2, "no number of updates", "best")
+    assert_refused(seqrl("plan", "gpt-s42", "--checkpoint", "finest"), 2, "not a number of updates", "best")
