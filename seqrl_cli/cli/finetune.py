@@ -82,6 +82,10 @@ def finetune(
         if rank is not None and given.get("finetune.adapter") != "lora":
             raise UsageError("--rank is the rank of LoRA's adapters", "add --adapter lora, or leave --rank out")
         store = options.store(runs_dir, options.network(mirrors, offline))
+        if run is None and any(dataset in (one.path.name, store.name_of(one.path)) for one, _ in store.runs()):
+            raise UsageError(
+                f"no dataset given: {dataset} is a run", f"seqrl finetune {dataset} DATASET --adapter lora"
+            )
         followers = options.trackers(track)
         request = workflow.FinetuneRequest(
             store, run, dataset, given, name, device, threads, force, argv=sys.argv, track=followers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -131,8 +131,18 @@ class Dataset:
         """Number of episodes."""
         return len(self.episodes)
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]:
-        """One episode as a dictionary of arrays, as :meth:`from_episodes` takes it."""
+    @overload
+    def __getitem__(self, index: int) -> dict[str, NDArray[Any]]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, NDArray[Any]]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, NDArray[Any]] | list[dict[str, NDArray[Any]]]:
+        """One episode as a dictionary of arrays, as :meth:`from_episodes` takes it; a list of them for a slice."""
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no episode {index}: the dataset has {len(self)}")
         number = range(len(self))[index]
         rows = slice(*self.episodes.offsets[number : number + 2].tolist())
         return {

@@ -46,6 +46,7 @@ RUN = "sim/hopper-medium/gpt-s42"
         (("runs", "list", "--status", "done"), "unknown status 'done'", "finished"),
         (("runs", "list", "--arch", "gtp"), "unknown architecture 'gtp'", "gpt"),
         (("train", "sim/hopper-medium", "--jobs", "2"), "--jobs is for several runs", "--seeds"),
+        (("finetune", "gpt-s42"), "no dataset given: gpt-s42 is a run", "DATASET"),
         (("finetune", "gpt-s42", "sim/hopper-medium", "--rank", "2"), "--rank is the rank of LoRA", "--adapter lora"),
         (("render", "--episode", "7"), "no episode 7", "it has 0, 1"),
         (("demo", "hopper-medium-v2"), "not a simulated dataset", "seqrl train hopper-medium-v2"),

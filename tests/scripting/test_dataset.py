@@ -123,3 +123,15 @@ def test_a_dataset_in_memory_is_trained_and_played(runs):
 def test_an_unknown_key_is_named(runs):
     with pytest.raises(UsageError, match="model.widht"):
         train(NAME, arch="dt", model__widht=8)
+
+
+def test_slices_are_lists_of_episodes_and_wrong_numbers_are_named():
+    arrays = {
+        "observations": np.zeros((3, 2)),
+        "actions": np.zeros((3, 1)),
+        "terminated": np.array([False, False, True]),
+    }
+    data = Dataset.from_episodes([{**arrays, "rewards": np.arange(3.0) + number} for number in range(3)])
+    assert [one["rewards"][0] for one in data[1:]] == [1, 2] and data[-1]["rewards"][0] == 2
+    with pytest.raises(IndexError, match="there is no episode 3: the dataset has 3"):
+        data[3]
