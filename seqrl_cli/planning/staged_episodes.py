@@ -36,7 +36,12 @@ def finish_replacement(folder: Path) -> None:
     with writing(folder):
         try:
             new = read_json(marker)
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
+            return
+        except ValueError:
+            new = None
+        if not isinstance(new, list):  # nothing that we wrote: what is staged is discarded as after any other cut
+            marker.unlink()
             return
         # A JSON file stands for a complete episode, so it is removed first and renamed last.
         for suffix in (".json", ".h5"):

@@ -253,6 +253,13 @@ def test_a_replacement_that_was_cut_is_finished(tmp_path, monkeypatch, cut):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+@pytest.mark.parametrize("content", ["", "5", "{", '{"a": 1}'])
+def test_a_marker_that_is_not_ours_replaces_nothing(path, content):
+    (path.parent / ".replacing.json").write_text(content)
+    finish_replacement(path.parent)
+    assert sorted(each.name for each in path.parent.iterdir()) == ["episode-000.h5", "episode-000.json"]
+
+
 def test_staged_episodes_can_be_discarded(path):
     write_episode(path.parent, FACTS, played(1), 0.5, staged=True)
     discard_staged(path.parent)

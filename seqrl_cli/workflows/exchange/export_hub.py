@@ -107,7 +107,6 @@ def run(request: HubExportRequest, console: Console) -> HubExportReport:
     shared = _load(request, console)
     report = shared.report
     if (shared.folder / CONFIG_FILE).exists() and not request.force:
-        _refuse_other_weights(shared)
         console.note(f"{shared.folder} already exists; --force writes it again")
     else:
         _write(shared)
@@ -125,10 +124,7 @@ def dry_run(request: HubExportRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it writes.
     """
-    shared = _load(request, console)
-    if (shared.folder / CONFIG_FILE).exists() and not request.force:
-        _refuse_other_weights(shared)
-    report = shared.report
+    report = _load(request, console).report
     console.show(report.text())
     console.emit(asdict(report))
 
@@ -137,7 +133,7 @@ def _load(request: HubExportRequest, console: Console) -> _Shared:
     """Load the run; an adapter becomes part of the model.
 
     Raises:
-        SeqrlError: there is no such run, or the folder contains something else.
+        SeqrlError: there is no such run, or the folder contains something else, or other weights.
     """
     if request.push is not None:
         repository_name(request.push)
@@ -149,7 +145,10 @@ def _load(request: HubExportRequest, console: Console) -> _Shared:
     if folder.exists() and not is_hub_folder(folder) and not is_unfinished_hub_folder(folder):
         raise SeqrlError(f"{folder} exists and contains something else", "choose another folder with -o")
     config = saved.config.model_copy(update={"finetune": FinetuneConfig()})
-    return _Shared(saved, trained, config, _references(request.store, saved), folder)
+    shared = _Shared(saved, trained, config, _references(request.store, saved), folder)
+    if (folder / CONFIG_FILE).exists() and not request.force:
+        _refuse_other_weights(shared)
+    return shared
 
 
 def _refuse_other_weights(shared: _Shared) -> None:

@@ -19,7 +19,6 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.json_fields import JsonFieldError, read_object
 from seqrl_cli.interop.onnx_file import FACTS_FILE, GRAPH_FILE, OnnxFacts, write_onnx
-from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import weights_hash
 
@@ -64,12 +63,11 @@ def run(request: OnnxExportRequest, console: Console) -> OnnxExportReport:
     Raises:
         SeqrlError: there is no such run, it is no policy, or the extra is not installed.
     """
-    folder, trained, planned = _load(request, console)
+    trained, planned, weights = _load(request, console)
     if Path(planned.graph).exists() and not request.force:
-        _refuse_other_checkpoint(Path(planned.folder), folder, trained.step)
         console.note(f"{planned.graph} already exists; --force writes it again")
         return planned
-    facts = replace(_facts(trained), weights=weights_hash(folder.checkpoints, trained.step))
+    facts = replace(_facts(trained), weights=weights)
     write_onnx(Path(planned.folder), trained.model, facts)
     console.note(f"{planned.folder}/{FACTS_FILE} states its inputs' context, target return and bounds")
     return replace(planned, fresh=True)
@@ -81,14 +79,17 @@ def dry_run(request: OnnxExportRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it writes.
     """
-    folder, trained, planned = _load(request, console)
-    if Path(planned.graph).exists() and not request.force:
-        _refuse_other_checkpoint(Path(planned.folder), folder, trained.step)
+    _, planned, _ = _load(request, console)
     console.show(planned.text())
     console.emit(asdict(planned))
 
 
-def _load(request: OnnxExportRequest, console: Console) -> tuple[RunFolder, TrainedPolicy, OnnxExportReport]:
+def _load(request: OnnxExportRequest, console: Console) -> tuple[TrainedPolicy, OnnxExportReport, str | None]:
+    """The policy, where it goes, and the hash of its weights.
+
+    Raises:
+        SeqrlError: there is no such run, it is no policy, or the folder holds another checkpoint's graph.
+    """
     saved = SavedRun.read(request.store.find(request.run, console.warn))
     architecture = ARCHITECTURES[saved.config.model.arch]
     if architecture.kind is not POLICY:
@@ -99,10 +100,14 @@ def _load(request: OnnxExportRequest, console: Console) -> tuple[RunFolder, Trai
     if request.checkpoint is None:
         warn_unfinished(saved.folder, saved.record, trained.step, console.warn)
     folder = request.output or saved.folder.path / FORMAT
-    return saved.folder, trained, OnnxExportReport(str(folder), str(folder / GRAPH_FILE), fresh=False)
+    weights = weights_hash(saved.folder.checkpoints, trained.step)
+    planned = OnnxExportReport(str(folder), str(folder / GRAPH_FILE), fresh=False)
+    if Path(planned.graph).exists() and not request.force:
+        _refuse_other_checkpoint(folder, saved.folder.path, trained.step, weights)
+    return trained, planned, weights
 
 
-def _refuse_other_checkpoint(folder: Path, run: RunFolder, step: int) -> None:
+def _refuse_other_checkpoint(folder: Path, run: Path, step: int, weights: str | None) -> None:
     """Stop at a graph that was written of another checkpoint, or of other weights.
 
     Raises:
@@ -111,8 +116,8 @@ def _refuse_other_checkpoint(folder: Path, run: RunFolder, step: int) -> None:
     there: dict[str, Any] = {}
     with suppress(JsonFieldError):
         there = read_object(folder / FACTS_FILE)
-    if there.get("checkpoint") != step or there.get("weights") not in (None, weights_hash(run.checkpoints, step)):
-        message = f"{folder} was not written of the present update {step:,} of {run.path}"
+    if there.get("checkpoint") != step or there.get("weights") not in (None, weights):
+        message = f"{folder} was not written of the present update {step:,} of {run}"
         raise SeqrlError(message, "--force writes it again; -o writes another folder")
 
 

@@ -120,11 +120,16 @@ def _with_bases(store: RunStore, remote: Remote, folders: Sequence[RunFolder]) -
         run = None if base is None else RunFolder(store.root / base.run)
         if run is None or any(store.known_as(run.path) == store.known_as(one.path) for one in found):
             continue
-        with suppress(SeqrlError):  # one that is damaged or gone
-            read_record(run.record)
-            if remote.manifest(store.name_of(run.path)) is None:
-                found.append(run)
+        if _is_readable(run) and remote.manifest(store.name_of(run.path)) is None:
+            found.append(run)
     return found
+
+
+def _is_readable(run: RunFolder) -> bool:
+    with suppress(SeqrlError):
+        read_record(run.record)
+        return True
+    return False
 
 
 def _follow(request: PushRequest, parts: Parts, push_all: Callable[[], None], console: Console) -> None:
